@@ -1,0 +1,1 @@
+"""Measurements against peers: medians of interleaved runs, as ratios."""

@@ -1,0 +1,1 @@
+"""Doors to the world: one typed block or client per thing outside."""

@@ -1,0 +1,1 @@
+"""Doors to the stores that a backup asks: connections, snapshots, counts."""

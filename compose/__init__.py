@@ -1,0 +1,1 @@
+"""The stack as data (compose files, services, images) and, in compose.stack, as a pure model."""

@@ -1,0 +1,3 @@
+"""Vector indexes behind HTTP: made, filled and searched, and on disk before a write is answered."""
+
+VERSION = "17.0.0"

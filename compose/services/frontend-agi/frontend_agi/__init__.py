@@ -1,0 +1,1 @@
+"""The web interface of the stack: health, a chat with the model, tasks."""

@@ -1,0 +1,1 @@
+"""Backups as values: components, manifests, retention, plans, reports."""

@@ -1,0 +1,65 @@
+"""Which files of a stack's configuration may lie in clear, and how they are called in the archive."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compose.stack.redact import Redactor
+
+SECRET_FILES = re.compile(
+    r"(^|/)(\.env(\..*)?|.*\.env|.*\.(pem|key|p12|pfx|jks|keytab)|id_(rsa|ed25519|ecdsa)|\.netrc|\.pgpass|\.htpasswd"
+    r"|credentials|.*(secret|password|token)[^/]*)$",
+    re.IGNORECASE,
+)
+EXAMPLES = re.compile(r"\.(example|sample|template|dist|py|md)$", re.IGNORECASE)
+ALWAYS_IGNORED = (".git", "**/__pycache__", "**/node_modules")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One line of a .dockerignore."""
+
+    regex: re.Pattern[str]
+    keeps: bool = False
+
+
+def archive_name(path: str) -> str:
+    """A file's name in the archive: its own absolute path, below `files`."""
+    return posixpath.join("files", posixpath.normpath(path).lstrip("/"))
+
+
+def looks_secret(path: str) -> bool:
+    """Whether a file's name says that it holds secrets."""
+    return bool(SECRET_FILES.search(path)) and not EXAMPLES.search(path)
+
+
+def holds_secret(data: bytes, redactor: Redactor) -> bool:
+    """Whether a file has one of the stack's secrets written out in it."""
+    return any(value.encode() in data for value in redactor.values)
+
+
+def ignore_patterns(text: str) -> tuple[Pattern, ...]:
+    """The patterns of a .dockerignore, and what is never worth saving."""
+    lines = [*ALWAYS_IGNORED, *(line.strip() for line in text.splitlines())]
+    return tuple(_pattern(line) for line in lines if line and not line.startswith("#"))
+
+
+def _pattern(line: str) -> Pattern:
+    keeps = line.startswith("!")
+    path = posixpath.normpath(line.lstrip("!").strip()).strip("/")
+    parts = re.split(r"(\*\*/?|\*|\?)", path)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    body = "".join(known.get(part, re.escape(part)) for part in parts)
+    return Pattern(re.compile(rf"{body}(?:/.*)?"), keeps)
+
+
+def is_ignored(patterns: Sequence[Pattern], path: str) -> bool:
+    """Whether a path of a build context is left out; the last pattern that fits decides."""
+    ignored = False
+    for pattern in patterns:
+        if pattern.regex.fullmatch(path):
+            ignored = not pattern.keeps
+    return ignored

@@ -1,0 +1,50 @@
+"""Words and commands that the steps of RUNBOOK.md share."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+
+from compose.stack.backup.layout import plain_path
+from compose.stack.backup.manifest import ComponentRecord, FileRecord, Manifest, PlaceRecord
+
+Step = str | tuple[str, ...]
+Q = shlex.quote
+
+
+def plain(file: FileRecord) -> str:
+    """Where the plain file lies after the backup was opened."""
+    return posixpath.join("plain", plain_path(file.path, file.encodings))
+
+
+def data(place: PlaceRecord) -> tuple[str, ...]:
+    """Commands after which `$DATA` is the directory that a place is on this host."""
+    if place.kind in ("volume", "anonymous"):
+        name = Q(place.source)
+        return (f"docker volume create {name}", f"DATA=$(docker volume inspect -f '{{{{.Mountpoint}}}}' {name})")
+    return (f"DATA={Q(place.source)}", 'mkdir -p "$DATA"')
+
+
+def compose(manifest: Manifest, *words: str) -> str:
+    """A compose command for the stack's project."""
+    return " ".join(("docker compose -p", Q(manifest.project), *words))
+
+
+def services(component: ComponentRecord) -> str:
+    """A component's services as words."""
+    return " ".join(Q(name) for name in component.services)
+
+
+def stop(component: ComponentRecord, manifest: Manifest) -> tuple[str, ...]:
+    """Stop its services."""
+    return (compose(manifest, "stop", services(component)),) if component.services else ()
+
+
+def start(component: ComponentRecord, manifest: Manifest) -> tuple[str, ...]:
+    """Start its services."""
+    return (compose(manifest, "start", services(component)),) if component.services else ()
+
+
+def named(component: ComponentRecord, ending: str) -> list[str]:
+    """Its plain files that end so."""
+    return [plain(file) for file in component.files if plain(file).endswith(ending)]

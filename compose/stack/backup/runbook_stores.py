@@ -1,0 +1,107 @@
+"""The steps of RUNBOOK.md for databases, whose own tools read their files."""
+
+from __future__ import annotations
+
+import posixpath
+from urllib.parse import quote
+
+from compose.stack.backup.manifest import ComponentRecord, Manifest
+from compose.stack.backup.runbook_shell import Q, Step, compose, data, named, services, start, stop
+
+SNAPSHOT = ".snapshot"
+
+
+def postgres(component: ComponentRecord, manifest: Manifest) -> list[Step]:
+    """PostgreSQL: roles, then each database under its own name."""
+    inside = compose(manifest, "exec -T", services(component), "sh -c")
+    user = '-U "${POSTGRES_USER:-postgres}"'
+    globals_ = [
+        f"{inside} {Q(f'psql -X {user} -d postgres')} < {Q(name)}" for name in named(component, "globals.sql")
+    ]
+    dumps = named(component, ".dump")
+    own = [name for name in dumps if posixpath.basename(name) in ("postgres.dump", "template1.dump")]
+    there = [
+        f"{inside} {Q(f'pg_restore {user} --clean --if-exists --exit-on-error -d {posixpath.basename(n)[:-5]}')}"
+        f" < {Q(n)}"
+        for n in own
+    ]
+    made = [
+        f"{inside} {Q(f'pg_restore {user} --create --exit-on-error -d postgres')} < {Q(name)}"
+        for name in dumps
+        if name not in own
+    ]
+    return [
+        "Into a running server without these databases. Roles that exist already are named as errors; that is"
+        " fine. Passwords of the roles are those of the backup afterwards.",
+        tuple(globals_),
+        "Each dump makes its database with its owner, rights and settings. One that is in the way is renamed first"
+        " (`ALTER DATABASE … RENAME TO …_old`), never dropped.",
+        tuple(made + there),
+        (f"{inside} {Q(f'vacuumdb {user} --all --analyze-only')}",),
+    ]
+
+
+def redis(component: ComponentRecord, manifest: Manifest) -> list[Step]:
+    """Redis: also where its append-only file is on."""
+    (rdb, *_) = named(component, ".rdb") or ["plain/redis/dump.rdb"]
+    place = data(component.places[0]) if component.places else ("DATA=redis-data",)
+    return [
+        "With its append-only file on, Redis ignores `dump.rdb` and then overwrites it: the snapshot is put in as"
+        " the base of that file too. Stop the server first; what is there is moved aside.",
+        (
+            *stop(component, manifest),
+            *place,
+            'mkdir "$DATA"/before-restore',
+            "for OLD in dump.rdb appendonlydir; do",
+            '  [ ! -e "$DATA/$OLD" ] || mv "$DATA/$OLD" "$DATA"/before-restore/',
+            "done",
+            'mkdir "$DATA"/appendonlydir',
+            f'cp {Q(rdb)} "$DATA"/dump.rdb',
+            f'cp {Q(rdb)} "$DATA"/appendonlydir/appendonly.aof.1.base.rdb',
+            ': > "$DATA"/appendonlydir/appendonly.aof.1.incr.aof',
+            'AOF="$DATA"/appendonlydir/appendonly.aof.manifest',
+            "echo 'file appendonly.aof.1.base.rdb seq 1 type b' > \"$AOF\"",
+            "echo 'file appendonly.aof.1.incr.aof seq 1 type i' >> \"$AOF\"",
+            'chown -R --reference="$DATA" "$DATA"/dump.rdb "$DATA"/appendonlydir',
+            *start(component, manifest),
+        ),
+        "`redis-cli DBSIZE` has to say what the fingerprint in the manifest says, less what has expired since.",
+    ]
+
+
+def neo4j(component: ComponentRecord, manifest: Manifest) -> list[Step]:
+    """Neo4j: each dump is checked before it replaces anything."""
+    volume = Q(component.places[0].source + ":/data") if component.places else "neo4j_data:/data"
+    run = f'docker run --rm -v {volume} -v "$PWD/plain":/plain {Q(component.image_id or component.image)}'
+    found: list[Step] = [
+        "`load` deletes the old database before it looks at the dump: check each dump first, and copy the data"
+        " directory. The system database holds users and roles; it comes last.",
+        stop(component, manifest),
+    ]
+    dumps = sorted(named(component, ".dump"), key=lambda name: (name.endswith("/system.dump"), name))
+    for name in dumps:
+        database, source = Q(posixpath.basename(name)[: -len(".dump")]), Q("/" + posixpath.dirname(name))
+        found.append(
+            (
+                f"{run} neo4j-admin database check {database} --from-path={source} --temp-path=/tmp",
+                f"{run} neo4j-admin database load {database} --from-path={source} --overwrite-destination=true",
+            )
+        )
+    found.append(start(component, manifest))
+    return [*found, "Prove it by a query over Bolt: an empty database answers HTTP 200 too."]
+
+
+def qdrant(component: ComponentRecord, manifest: Manifest) -> list[Step]:
+    """Qdrant: one snapshot per collection."""
+    uploads = []
+    for name in named(component, SNAPSHOT):
+        collection = quote(posixpath.basename(name)[: -len(SNAPSHOT)], safe="")
+        url = f"http://127.0.0.1:6333/collections/{collection}/snapshots/upload?priority=snapshot&wait=true"
+        uploads.append(f"curl -fsS -X POST -F {Q(f'snapshot=@{name}')} {Q(url)}")
+    aliases = [name for name in named(component, ".json") if "alias" in name]
+    return [
+        "Into a server of the same minor version, whose port 6333 is reached here.",
+        tuple(uploads),
+        *(f"Aliases are no part of a snapshot; make those in `{name}` again (`POST /collections/aliases`)."
+          for name in aliases),
+    ]  # fmt: skip

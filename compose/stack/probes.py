@@ -1,0 +1,139 @@
+"""Probes as values: what to ask a service to learn whether it is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HttpProbe:
+    """GET a path on the container's own address.
+
+    Args:
+        status: The one status that passes; None for any from 200 to 399.
+        follow: Judge what a redirection leads to, as `wget` and `curl -L` do.
+    """
+
+    port: int
+    path: str = "/"
+    status: int | None = None
+    follow: bool = False
+
+    def __str__(self) -> str:
+        return f"HTTP GET :{self.port}{self.path}"
+
+
+@dataclass(frozen=True)
+class TcpProbe:
+    """The port accepts a connection."""
+
+    port: int
+
+    def __str__(self) -> str:
+        return f"TCP :{self.port}"
+
+
+@dataclass(frozen=True)
+class PostgresProbe:
+    """`SELECT 1` over the network; credentials are read from the container's environment by these keys.
+
+    Args:
+        strict: False to pass, as `pg_isready` does, once the server accepts connections at all.
+    """
+
+    port: int = 5432
+    user_key: str = "POSTGRES_USER"
+    password_key: str = "POSTGRES_PASSWORD"
+    database_key: str = "POSTGRES_DB"
+    strict: bool = False
+
+    def __str__(self) -> str:
+        return f"PostgreSQL query :{self.port}"
+
+
+@dataclass(frozen=True)
+class RedisProbe:
+    """PING over the network; the password is read from the container's environment by the first key it has.
+
+    Args:
+        strict: False to pass, as `redis-cli ping` does, on any answer but that it is still loading.
+    """
+
+    port: int = 6379
+    password_keys: tuple[str, ...] = ("REDIS_PASSWORD", "REDISCLI_AUTH")
+    strict: bool = False
+
+    def __str__(self) -> str:
+        return f"Redis PING :{self.port}"
+
+
+@dataclass(frozen=True)
+class ExecProbe:
+    """Run a command inside the container; exit code 0 passes.
+
+    Args:
+        argv: The command; empty for the health check that the container itself declares.
+        timeout: Seconds.
+    """
+
+    argv: tuple[str, ...] = ()
+    timeout: float = 30.0
+
+    def __str__(self) -> str:
+        return f"exec {' '.join(self.argv)}" if self.argv else "exec of the declared health check"
+
+
+@dataclass(frozen=True)
+class RunningProbe:
+    """The container runs: all that can be known of a service without a port or a check."""
+
+    def __str__(self) -> str:
+        return "running"
+
+
+@dataclass(frozen=True)
+class ExitProbe:
+    """The container exited with code 0."""
+
+    def __str__(self) -> str:
+        return "exit code 0"
+
+
+NetworkProbe = HttpProbe | TcpProbe | PostgresProbe | RedisProbe
+Probe = NetworkProbe | ExecProbe | RunningProbe | ExitProbe
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """How one service is proven ready, and what follows when it is not.
+
+    Args:
+        probe: What is asked first.
+        why: Where the probe comes from, in words.
+        fallback: What is asked as well where the first cannot be reached.
+        binding: True when not becoming ready is a failure (the author declared it); False when it only informs.
+        within: Seconds after the start until a service that is not ready has failed.
+    """
+
+    probe: Probe
+    why: str
+    fallback: ExecProbe | None = None
+    binding: bool = True
+    within: float = 120.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a probe brought back.
+
+    Args:
+        ok: The service is ready.
+        detail: What it said, in a few words, for people.
+        reached: False when nothing answered at that address at all.
+        seconds: How long the answer took.
+    """
+
+    ok: bool
+    detail: str
+    reached: bool = True
+    seconds: float = 0.0

@@ -1,0 +1,1 @@
+"""Registration with Prefect and the ops command line."""

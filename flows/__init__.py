@@ -1,0 +1,1 @@
+"""The runbooks: each file one verb."""

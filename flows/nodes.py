@@ -1,0 +1,140 @@
+"""A plan as the nodes of a walk: what is created, started and proven, and what each waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from compose.stack.errors import Failed, OpsError
+from compose.stack.graph import closure, graph_of
+from compose.stack.plan import Action, Plan, Step
+from compose.stack.walkplan import edges_of, ready_key, start_key
+from flows.walker import Node
+from tasks.ready import Proof, await_ready
+from tasks.start import begin, create
+from tasks.watch import Watch
+from tasks.work import Work
+
+
+@dataclass
+class Nodes:
+    """Makes the nodes of one plan.
+
+    Args:
+        watch: Listens to the engine while the nodes are at work.
+        steady: Unchanged services that have proven themselves already, with their proof.
+    """
+
+    work: Work
+    plan: Plan
+    watch: Watch
+    steady: dict[str, str]
+    starting: frozenset[str] = field(init=False)
+    proving: frozenset[str] = field(init=False)
+    missing: list[str] = field(init=False)
+    awaited: frozenset[str] = field(init=False)
+    shared: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.starting = frozenset(step.service for step in self.plan.changes)
+        still = {step.service for step in self.plan.steps if step.action is Action.UNCHANGED}
+        self.proving = self.starting | (still - self.steady.keys())
+        self.missing = _creatable(self.work, self.plan)
+        edges = [edges_of(self.work.stack, name, self.starting, self.proving) for name in self.starting]
+        self.awaited = frozenset(key for edge in edges for key in (*edge.needed, *edge.optional))
+        self.shared = frozenset(host for name in self.starting for host in self.work.stack[name].shares_with)
+
+    def all(self) -> list[Node]:
+        """Every node, each after those that it waits for."""
+        nodes: list[Node] = []
+        if self.missing:
+            title = f"create {len(self.missing)} services"
+            nodes.append(Node("create", "create", partial(_create, self.work, self.missing), title=title))
+        if self.steady:
+            title = f"unchanged: {len(self.steady)} services"
+            nodes.append(Node("unchanged", "unchanged", lambda: ", ".join(sorted(self.steady)), title=title))
+        for step in self.plan.steps:
+            if step.service in self.starting:
+                nodes += self._starting(step)
+            elif step.service in self.proving:
+                nodes.append(self._node(step, ready_key(step.service), "ready", self._await(step)))
+        return nodes
+
+    def _starting(self, step: Step) -> list[Node]:
+        """One node for start and proof; two where somebody waits for the start only."""
+        edges = edges_of(self.work.stack, step.service, self.starting, self.proving)
+        turns = {key(name) for name in self.starting for key in (start_key, ready_key)}
+        first = ("create",) if self.missing and not turns & set(edges.needed) else ()  # else it waits through them
+        after = (*first, *edges.needed)
+        start, ready = start_key(step.service), ready_key(step.service)
+        begins, proves, action = self._begin(step), self._await(step), step.action.value
+        if start not in self.awaited:
+            return [self._node(step, ready, action, partial(_in_turn, begins, proves), after, edges.optional)]
+        return [
+            self._node(step, start, action, begins, after, edges.optional),
+            self._node(step, ready, "ready", proves, (start,)),
+        ]
+
+    def _node(
+        self,
+        step: Step,
+        key: str,
+        what: str,
+        do: Callable[[], object],
+        after: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
+    ) -> Node:
+        tags = (step.phase.tag, self.work.found.name)
+        title = f"{step.phase.value:02d} {what} {step.service}"
+        return Node(key, step.service, _abortable(self.work, step.service, do), after, optional, title, tags)
+
+    def _begin(self, step: Step) -> Callable[[], str]:
+        sharers = _sharers(self.work, step) if step.service in self.shared else ()
+        late = step.action is Action.CREATE and step.service not in self.missing
+        return partial(begin, self.work, step, sharers, late=late)
+
+    def _await(self, step: Step) -> Callable[[], Proof]:
+        return partial(await_ready, self.work, step, self.watch)
+
+
+def _in_turn(begins: Callable[[], str], proves: Callable[[], Proof]) -> Proof:
+    begins()
+    return proves()
+
+
+def _creatable(work: Work, plan: Plan) -> list[str]:
+    """Missing services that can be created at once: making them replaces nothing that still serves."""
+    graph = graph_of(work.stack)
+    replaced = {step.service for step in plan.changes if step.action is Action.RECREATE}
+    missing = [step.service for step in plan.changes if step.action is Action.CREATE]
+    return [name for name in missing if not closure(graph, [name]) & replaced]
+
+
+def _create(work: Work, services: list[str]) -> str:
+    work.journal("create", "begin", services=services)
+    create(work, services)
+    work.journal("create", "end")
+    return f"{len(services)} services"
+
+
+def _sharers(work: Work, step: Step) -> tuple[str, ...]:
+    if step.action is not Action.RECREATE:
+        return ()
+    return tuple(name for name, s in work.stack.services.items() if step.service in s.shares_with)
+
+
+def _abortable(work: Work, service: str, do: Callable[[], object]) -> Callable[[], object]:
+    def guarded() -> object:
+        if work.abort.is_set():
+            raise Failed("not begun: the deployment is being rolled back")
+        try:
+            with work.waiting(service):
+                return do()
+        except OpsError as error:
+            error.what = work.redactor.text(error.what)
+            if work.rolls_back:
+                work.abort.set()
+            raise
+
+    return guarded

@@ -1,0 +1,112 @@
+"""The stack's configuration: what people wrote, what Compose makes of it, and the secrets apart from both."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from blocks.releases import RECORD
+from compose.stack import commands
+from compose.stack.backup.configuration import archive_name
+from compose.stack.backup.manifest import FileRecord
+from compose.stack.errors import OpsError
+from compose.stack.literals import take_out
+from tasks.backup.configuration_files import Collected, collect
+from tasks.backup.look import look
+from tasks.backup.pouring import stored
+from tasks.backup.procedure import Saved, Saving
+from tasks.releases import store
+
+SOURCES = "configuration/sources.tar"
+SECRETS = "configuration/secrets.tar"
+FLAT, RENDERED, IMAGES, RELEASE, STACK = "flat.yaml", "rendered.yaml", "images.json", "release.json", "stack.json"
+
+
+class ConfigurationProcedure:
+    """Two archives: one that may lie in clear, and one with everything that holds a secret."""
+
+    def __init__(self, saving: Saving) -> None:
+        self.saving = saving
+        self.found = Collected()
+        self.made: dict[str, bytes] = {}
+        self.rendered = b""
+        self.moment: datetime | None = None
+
+    def open(self) -> None:
+        """Read all of it into memory: it is small, and does not change afterwards."""
+        work = self.saving.work
+        self.moment = datetime.now(UTC)
+        self.found = collect(work, look(work))
+        flat, _ = take_out(work.flat or work.cli.flat(work.project), work.redactor, work.home.keyed_hash)
+        self.made = {FLAT: flat.encode(), IMAGES: self._images(), **self._release()}
+        self.rendered = work.cli.run(commands.config(work.project)).encode()
+
+    def save(self) -> Saved:
+        """Write the archives; without encryption the secrets are left out, by name."""
+        clear = {archive_name(path): data for path, data in self.found.clear.items()} | self.made
+        secret = {archive_name(path): data for path, data in self.found.secret.items()} | {RENDERED: self.rendered}
+        files = [self._archive(SOURCES, clear, secret=False)]
+        sealed = self.saving.files.sealed
+        if sealed:
+            files.append(self._archive(SECRETS, secret, secret=True))
+        return Saved(
+            tool="tar",
+            tool_version="pax",
+            files=tuple(files),
+            fingerprint={
+                "sources": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(clear.items())},
+                "secret_files": len(secret),
+            },
+            moment=self.moment,
+            left_out=() if sealed else tuple(sorted(self._plain_names(secret))),
+            notes=tuple(self.found.notes),
+        )
+
+    def close(self) -> None:
+        """Forget it."""
+        self.found, self.made, self.rendered = Collected(), {}, b""
+
+    def _plain_names(self, secret: Mapping[str, bytes]) -> list[str]:
+        return ["/" + name.removeprefix("files/") if name.startswith("files/") else name for name in secret]
+
+    def _archive(self, path: str, members: Mapping[str, bytes], *, secret: bool) -> FileRecord:
+        size = sum(map(len, members.values()))
+        with self.saving.files.file(path, estimate=size, secret=secret) as sink:
+            out: Any = _Out(sink)
+            with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+                for name, data in sorted(members.items()):
+                    entry = tarfile.TarInfo(name)
+                    entry.size, entry.mode = len(data), 0o600
+                    archive.addfile(entry, io.BytesIO(data))
+                    self.saving.progress(len(data))
+        return stored(sink, path)
+
+    def _images(self) -> bytes:
+        """Which image each service had, by id and digest."""
+        images = {}
+        for name, service in self.saving.work.stack.services.items():
+            raw = self.saving.work.engine.image(service.image) or {}
+            digests = sorted(raw.get("RepoDigests") or ())
+            images[name] = {"reference": service.image, "id": str(raw.get("Id") or ""), "digests": digests}
+        return json.dumps(images, indent=1).encode()
+
+    def _release(self) -> dict[str, bytes]:
+        """The record of the newest release, and how the stack is kept; what is not there is left out."""
+        work, found = self.saving.work, dict[str, bytes]()
+        with suppress(OpsError):
+            releases = store(work)
+            if last := releases.last():
+                found[RELEASE] = (releases.directory(last.number) / RECORD).read_bytes()
+        kept = work.state / STACK
+        return found | ({STACK: kept.read_bytes()} if kept.is_file() else {})
+
+
+class _Out:
+    def __init__(self, sink: Any) -> None:
+        self.write = sink.write

@@ -1,0 +1,55 @@
+"""Looking at what a backup has to save: containers, their mounts and layers, volumes, host paths, images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from blocks.host_paths import bind_of
+from compose.stack.backup.facts import Bind, Facts, Found, parse_found
+from compose.stack.backup.inventory import Inventory, take_inventory
+from compose.stack.preflight.images import Image, parse_image
+from tasks.work import Work
+
+AT_ONCE = 8
+
+
+def look(work: Work) -> Facts:
+    """Everything that decides what is saved; nothing is touched."""
+    inspections = work.engine.inspections(work.name)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        changes = pool.map(work.engine.changes, [one["Id"] for one in inspections])
+        pairs = zip(inspections, changes, strict=True)
+        found = tuple(one for one in (parse_found(raw, diff) for raw, diff in pairs) if one)
+        binds = _binds(found, pool)
+    return Facts(
+        found=found,
+        volumes={str(v["Name"]): dict(v.get("Labels") or {}) for v in work.engine.volumes(work.name)},
+        binds=binds,
+        images=_images(work, found),
+        prefect=any(work.home.prefect.glob("*.db")),
+    )
+
+
+def inventory(work: Work) -> tuple[Facts, Inventory]:
+    """What is there, and how each part of it is saved."""
+    facts = look(work)
+    return facts, take_inventory(work.stack, facts)
+
+
+def _binds(found: tuple[Found, ...], pool: ThreadPoolExecutor) -> Mapping[str, Bind]:
+    sources = sorted({mount.source for one in found for mount in one.mounts if mount.kind == "bind"})
+    return dict(zip(sources, pool.map(partial(bind_of), sources), strict=True))
+
+
+def _images(work: Work, found: tuple[Found, ...]) -> Mapping[str, Image]:
+    """The image that each service's container was really made of."""
+    images = {}
+    for one in found:
+        if one.service in images:
+            continue
+        raw = work.engine.image(one.container.image_id)
+        if raw:
+            images[one.service] = parse_image(one.container.image, raw)
+    return images

@@ -1,0 +1,202 @@
+"""Proving that a backup can be read: its bytes, or its content by each store's own tool; put on record."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from blocks.backup.identities import NOBODY, Identities, read_identities
+from blocks.backup.reader import read_file
+from blocks.backup.shelf import Shelf
+from blocks.backup.verify import verify_bytes
+from blocks.engine import Engine
+from blocks.home import Home
+from blocks.stores.scratch import sweep
+from compose.stack.backup.component import Kind
+from compose.stack.backup.manifest import ComponentRecord, FileRecord, Manifest
+from compose.stack.backup.outcome import WorkReport
+from compose.stack.backup.plan import megabytes
+from compose.stack.backup.postgres_compare import roles_of
+from compose.stack.backup.records import Verified
+from compose.stack.backup.request import VerifyBackupRequest
+from compose.stack.errors import Exit, Failed, OpsError
+from tasks.backup.content import content_check, plain_path
+from tasks.backup.procedure import Check
+from tasks.backup.shelves import Shelfful, Shelves, gather
+from tasks.steps import Steps
+
+log = logging.getLogger("ops.backup")
+
+
+@dataclass
+class Found:
+    """What was found on one target.
+
+    Args:
+        unread: What could not be read for want of a key, an image or room; not a fault of the backup.
+        notes: What is worth knowing and no fault of anybody.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    read: int = 0
+    said: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def verify_backup(request: VerifyBackupRequest, home: Home, runner: Steps) -> WorkReport:
+    """Read a backup on every target that has it, and append what was found to its records.
+
+    Raises:
+        Failed: No target has it.
+    """
+    shelves = runner.step("look at every target", lambda: gather(home, request, request.to))
+    name = shelves.chosen(request.id)
+    having = shelves.having(name)
+    if not having and not request.trust:
+        unread = "; ".join(one.unreadable[name] for one in shelves.shelves if name in one.unreadable)
+        raise Failed(unread or "no target has this backup", where=name, next="./ops backups")
+    asked = having or list(shelves.shelves)
+    identities = read_identities(request.identity) if request.identity else NOBODY
+    rows, errors = [], list(shelves.problems)
+    unproven, notes = list[str](), list[str]()
+    for one in asked:
+        found = runner.step(f"verify on {one.name}", lambda one=one: _verified(one, name, request, identities))  # type: ignore[misc]
+        rows.append({"target": one.name, "backup": name, "read": megabytes(found.read), "found": found.said})
+        errors += [f"{one.name}: {problem}" for problem in found.problems]
+        unproven += [f"{one.name}: {what}" for what in found.unread]
+        notes += [f"{one.name}: {what}" for what in found.notes]
+    return _report(shelves, name, request, rows, errors, unproven, notes)
+
+
+def _report(
+    shelves: Shelves,
+    name: str,
+    request: VerifyBackupRequest,
+    rows: list[dict[str, str]],
+    errors: list[str],
+    unread: list[str],
+    notes: list[str],
+) -> WorkReport:
+    code = Exit.FAILED if errors else Exit.DONE
+    if errors:
+        said = f"{name}: {len(errors)} problems: {errors[0]}"
+    elif request.level == "content" and unread:
+        said = f"{name}: what could be read is right; not proven: {len(unread)} files"
+        code = Exit.FAILED
+    else:
+        said = f"{name} is proven at level {request.level} on {', '.join(row['target'] for row in rows)}"
+    return WorkReport(
+        what="verify-backup", stack=shelves.stack, headline=said, rows=[dict(row) for row in rows], errors=errors,
+        notes=[*unread, *notes], exit_code=code,
+    )  # fmt: skip
+
+
+def _verified(one: Shelfful, name: str, request: VerifyBackupRequest, identities: Identities) -> Found:
+    seed = secrets.randbits(31)
+    looked = verify_bytes(one.shelf, name, sample=request.sample, seed=seed, trust=request.trust)
+    found = Found(
+        list(looked.problems), list(looked.notes), looked.bytes, f"{looked.files} files, {looked.blobs_read} blobs"
+    )
+    if looked.foreign:
+        found.unread.append("signed by a key that is not trusted here")
+    if not looked.passed or request.level == "bytes":
+        _append(one, name, looked.fact)
+        return found
+    manifest = one.shelf.manifest(name, trust=request.trust).manifest
+    content_of(one.shelf, manifest, identities, found)
+    if found.problems or not found.unread:
+        details = {**looked.fact.details, "when": "later"}
+        fact = Verified(
+            level="content", passed=not found.problems, problems=tuple(found.problems[:50]), details=details
+        )
+        _append(one, name, fact)
+    return found
+
+
+def _append(one: Shelfful, name: str, fact: Verified) -> None:
+    try:
+        one.shelf.append_record(name, fact)
+    except OpsError as error:
+        log.warning("%s: what was found is not on record: %s", one.name, error)
+
+
+def content_of(shelf: Shelf, manifest: Manifest, identities: Identities, found: Found) -> None:
+    """Have every file read by its store's own tool; all problems are collected."""
+    engine = Engine.connect()
+    sweep(engine)
+    spool = Path(tempfile.mkdtemp(prefix="ops-verify-"))
+    content = _Content(shelf, manifest, identities, engine, spool, found)
+    try:
+        for component in manifest.components:
+            roles = content.roles(component)
+            for file in component.all_files:
+                content.file(component, file, roles)
+    finally:
+        shutil.rmtree(spool, ignore_errors=True)
+
+
+@dataclass
+class _Content:
+    """Reads the files of one backup, one by one."""
+
+    shelf: Shelf
+    manifest: Manifest
+    identities: Identities
+    engine: Engine
+    spool: Path
+    found: Found
+
+    def roles(self, component: ComponentRecord) -> tuple[str, ...]:
+        """The roles that its dumps need, from the script saved with them; none where it cannot be read."""
+        script = next((one for one in component.files if plain_path(one).endswith("/globals.sql")), None)
+        if script is None or component.kind is not Kind.POSTGRES:
+            return ()
+        try:
+            return roles_of(b"".join(self._read(script)).decode())
+        except (OpsError, UnicodeDecodeError) as error:
+            log.debug("%s: %s", script.path, error)  # its own turn comes, and tells
+            return ()
+
+    def file(self, component: ComponentRecord, file: FileRecord, roles: tuple[str, ...]) -> None:
+        """One file, by what its store offers."""
+        found, engine = self.found, self.engine
+        if "age" in file.encodings and not self.identities:
+            found.unread.append(f"{file.path} is encrypted, and no key was given (--identity)")
+            return
+        image = component.image_id if component.image_id and engine.image(component.image_id) else component.image
+        if image and not engine.image(image):
+            found.unread.append(f"{file.path}: the image {component.image} of its own tool is not here")
+            return
+        check = content_check(
+            component.kind, plain_path(file), component, engine, image, spool=self.spool, roles=roles
+        )
+        try:
+            self._told(file, self._checked(file, check))
+        except OpsError as error:
+            found.problems.append(f"{file.path}: {error}")
+
+    def _checked(self, file: FileRecord, check: Check | None) -> dict[str, Any]:
+        try:
+            for chunk in self._read(file):
+                if check is not None:
+                    check.write(chunk)
+            return check.finish() if check is not None else {}
+        except BaseException:
+            if check is not None:
+                check.abandon()
+            raise
+
+    def _told(self, file: FileRecord, told: dict[str, Any]) -> None:
+        self.found.read += file.plain.bytes
+        self.found.notes += [f"{file.path}: {note}" for note in told.get("notes", ())]
+        self.found.unread += [f"{file.path}: {what}" for what in told.get("unproven", ())]
+
+    def _read(self, file: FileRecord) -> Iterator[bytes]:
+        return read_file(self.shelf.target, self.shelf.stack_id, self.manifest.id, file, self.identities)

@@ -1,0 +1,94 @@
+"""Redis: its own RDB, written now, and what the file itself says that it holds."""
+
+from __future__ import annotations
+
+import posixpath
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from blocks.stores.content_reads import read_rdb
+from blocks.stores.one_file import read_file
+from blocks.stores.redis_server import RedisServer, redis_server
+from tasks.backup.beside import Beside
+from tasks.backup.content import content_check
+from tasks.backup.data_place import require_on_a_mount
+from tasks.backup.pouring import pour, stored
+from tasks.backup.procedure import Check, Saved, Saving
+
+PATH = "redis/dump.rdb"
+
+
+class RedisProcedure:
+    """A background save, then the file; the fingerprint is read from the bytes on their way."""
+
+    def __init__(self, saving: Saving) -> None:
+        self.saving = saving
+        self.server: RedisServer | None = None
+        self.moment: datetime | None = None
+        self.path = ""
+
+    def open(self) -> None:
+        """Have the server write its RDB.
+
+        Raises:
+            Failed: Nobody gets in, CONFIG is forbidden, or the save failed.
+        """
+        component = self.saving.component
+        self.server = redis_server(self.saving.work.engine, component.container, component.options)
+        require_on_a_mount(self.saving, self.server.setting("dir"))
+        self.path = posixpath.join(self.server.setting("dir"), self.server.setting("dbfilename"))
+        self.moment = datetime.now(UTC)
+        self.server.save()
+
+    def save(self) -> Saved:
+        """Write the RDB away.
+
+        Raises:
+            Failed: It is damaged or cut short.
+        """
+        assert self.server is not None
+        server, engine = self.server, self.saving.work.engine
+        checks: Check = Beside(read_rdb, PATH)
+        content = self.saving.verify == "content"
+        if content:
+            image = server.asked.container.image_id
+            own = content_check(self.saving.component.kind, PATH, None, engine, image)
+            checks = own or checks
+        with self.saving.files.file(PATH) as sink:
+            pour(self.saving, read_file(engine, server.asked.id, self.path), sink, checks)
+            found = checks.finish()
+        return Saved(
+            tool="redis BGSAVE",
+            tool_version=str(found.get("redis_version", "")),
+            files=(stored(sink, PATH),),
+            fingerprint=_described(found),
+            moment=self.moment,
+            checked="content" if content else "none",
+            notes=_notes(server),
+        )
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self.server is not None:
+            with suppress(Exception):
+                self.server.close()
+
+
+def _described(found: dict[str, Any]) -> dict[str, Any]:
+    """Counts of the file; keys that expire are an upper bound, they may be gone when it is loaded."""
+    databases = found.get("databases", {})
+    return {
+        **found,
+        "keys": sum(one["keys"] for one in databases.values()),
+        "expiring": sum(one["expires"] for one in databases.values()),
+    }
+
+
+def _notes(server: RedisServer) -> tuple[str, ...]:
+    persistence, replication = server.info("persistence"), server.info("replication")
+    aof = "on" if persistence.get("aof_enabled") == "1" else "off"
+    notes = [f"append-only file: {aof}", f"role: {replication.get('role', 'unknown')}"]
+    if replication.get("role") == "slave" and replication.get("master_link_status") != "up":
+        notes.append("it is a replica without a link to its master: what it holds may be old")
+    return tuple(notes)

@@ -1,0 +1,116 @@
+"""Where a component's data is, and getting at it: directly on this host, or through the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blocks.backup.spool import copy_tree, keep_stream, require_room
+from blocks.backup.trees import PIECE, LocalTree, Measure, Tree
+from blocks.backup.volumes import TarTree, layer_stream, local_path, volume_stream
+from blocks.engine import Engine
+from compose.stack.backup.component import Component, Place
+from compose.stack.preflight.data_paths import covers
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place of a component.
+
+    Args:
+        path: On this host, where that is the same directory for sure.
+        image: Of which a container is made to read it where it is not.
+    """
+
+    engine: Engine
+    place: Place
+    path: Path | None
+    image: str = ""
+
+    @property
+    def below(self) -> str:
+        """Where a layer's path lies in the archive."""
+        return self.place.target.strip("/") if self.place.kind == "layer" else ""
+
+    def measure(self) -> Measure | None:
+        """What it holds; None where that cannot be told without reading it."""
+        return LocalTree(self.path).measure() if self.path else None
+
+    @contextmanager
+    def live(self) -> Iterator[Tree]:
+        """Read it where it lies."""
+        if self.path:
+            yield LocalTree(self.path)
+            return
+        with self._stream() as chunks:
+            yield TarTree(chunks, self.below)
+
+    def copied(self, to: Path, check: Callable[[], None]) -> Copied:
+        """Copy it to the spool, while nobody writes it."""
+        if self.path:
+            tree = copy_tree(self.path, to, check)
+            return Copied(tree.root)
+        with self._stream() as chunks:
+            return Copied(None, keep_stream(chunks, to.with_suffix(".stream"), check), self.below)
+
+    @contextmanager
+    def _stream(self) -> Iterator[Iterator[bytes]]:
+        if self.place.kind == "layer":
+            with layer_stream(self.engine, self.place.source, self.place.target) as chunks:
+                yield chunks
+        else:
+            with volume_stream(self.engine, self.place, self.image) as chunks:
+                yield chunks
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A place's copy in the spool.
+
+    Args:
+        root: A directory, or a single file; None when the engine's stream was kept as it came.
+    """
+
+    root: Path | None
+    stream: Path | None = None
+    below: str = ""
+
+    @contextmanager
+    def tree(self) -> Iterator[Tree]:
+        """Read it."""
+        if self.root:
+            yield LocalTree(self.root)
+            return
+        assert self.stream is not None
+        with self.stream.open("rb") as file:
+            yield TarTree(iter(lambda: file.read(PIECE), b""), self.below)
+
+
+def sources_of(engine: Engine, component: Component) -> tuple[Source, ...]:
+    """Each place of a component once; a layer's path that lies in another one is not read twice."""
+    places: dict[tuple[str, str, str], Place] = {}
+    for place in component.places:
+        layer = place.target if place.kind == "layer" else ""
+        places.setdefault((place.kind, place.source, layer), place)
+    kept = [one for one in places.values() if not any(_inside(one, other) for other in places.values())]
+    image = component.image
+    return tuple(Source(engine, place, local_path(engine, place, image), image) for place in kept)
+
+
+def _inside(one: Place, other: Place) -> bool:
+    layers = one.kind == other.kind == "layer" and one.source == other.source
+    return layers and one.target != other.target and covers(other.target, one.target)
+
+
+def require_spool(sources: tuple[Source, ...], spool: Path, name: str) -> int:
+    """See that the copies fit; their bytes, as far as they are known.
+
+    Raises:
+        Refused: They do not.
+    """
+    measures = [source.measure() for source in sources]
+    need = sum(one.allocated for one in measures if one)
+    require_room(spool, need, name)
+    return need

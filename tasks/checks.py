@@ -1,0 +1,172 @@
+"""The checks of a verification: every service at one level, many at once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from blocks.engine import Engine
+from blocks.probing import ask
+from blocks.working import Scene, prove
+from blocks.working.backend import down
+from blocks.working.scene import Broken, NotProven, address_of, call
+from compose.stack.catalogue import Catalogue
+from compose.stack.causes import cause_of_exit
+from compose.stack.inference import readiness_of
+from compose.stack.observed import Container, Observed
+from compose.stack.probes import Answer, HttpProbe, Probe
+from compose.stack.round_trips import BackendTrip, ready_probe, trip_of
+from compose.stack.service import Stack
+from compose.stack.verdicts import Finding, Level, Mark
+from compose.stack.verification import ends_by_itself, mark_of, presence
+
+log = logging.getLogger("ops.verify")
+AT_ONCE = 32
+
+
+@dataclass
+class Checks:
+    """The checks of one stack as it was observed.
+
+    Args:
+        findings: All so far, from shallow to deep; each level looks at those before it.
+    """
+
+    stack: Stack
+    observed: Observed
+    engine: Engine
+    catalogue: Catalogue
+    findings: list[Finding] = field(default_factory=list)
+
+    def run(self, level: Level, services: Iterable[str]) -> list[Finding]:
+        """Check services at one level, all at once; what was found, which is remembered too."""
+        check = {Level.ALIVE: self._alive, Level.READY: self._ready, Level.WORKING: self._working}[level]
+        names = list(services)
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="verify") as pool:
+            results = pool.map(lambda name: self._guarded(check, name, level), names)
+            found = [finding for result in results for finding in result]
+        self.findings += found
+        return found
+
+    def _guarded(self, check: Callable[[str], list[Finding]], name: str, level: Level) -> list[Finding]:
+        try:
+            return check(name)
+        except Exception as error:  # a check that breaks proves nothing about the others
+            log.exception("the check of %s at level %s broke", name, level)
+            said = f"the check itself broke: {type(error).__name__}"
+            return [Finding(name, level, Mark.FAILED, "check", said)]
+
+    @property
+    def failed(self) -> list[str]:
+        """The services that failed so far."""
+        return list(dict.fromkeys(f.service for f in self.findings if f.mark is Mark.FAILED))
+
+    def seen(self, name: str) -> Mark:
+        """What is known of a service so far."""
+        marks = {finding.mark for finding in self.findings if finding.service == name}
+        if Mark.FAILED in marks:
+            return Mark.FAILED
+        proven = any(f.level is Level.READY and f.mark is Mark.PASSED for f in self.findings if f.service == name)
+        return Mark.PASSED if proven else Mark.NOT_PROVEN
+
+    def _alive(self, name: str) -> list[Finding]:
+        containers = self.observed.of(name)
+        told = presence(self.stack, name, containers, Level.ALIVE)
+        if told is not None:
+            return [self._with_cause(told, containers)]
+        own = readiness_of(self.stack, name)
+        service = self.stack[name]
+        port = getattr(own.probe, "port", None)
+        known = any(entry.target == port for entry in service.ports)
+        found = []
+        for container in containers:
+            answer = self._ask(own.probe, container)
+            if not answer.reached and own.fallback:
+                answer = self._ask(own.fallback, container)
+            mark = mark_of(answer, own, known)
+            found.append(_finding(container, Level.ALIVE, mark, own.probe, answer))
+        return found
+
+    def _ready(self, name: str) -> list[Finding]:
+        if self.seen(name) is Mark.FAILED:
+            return []
+        containers = self.observed.of(name)
+        if ends_by_itself(self.stack, name):
+            told = presence(self.stack, name, containers, Level.READY)
+            return [told] if told else [_unproven(name, Level.READY, "it has no readiness route")]
+        probe, own = ready_probe(self.stack, name), readiness_of(self.stack, name)
+        if probe is None:
+            return [_unproven(name, Level.READY, "it has no readiness route: only its port or process is known")]
+        if probe == own.probe:
+            return [f for f in self._again(name) if f.mark is not Mark.NOT_PROVEN] or [
+                _unproven(name, Level.READY, "its own probe proves nothing")
+            ]
+        found = []
+        for container in containers:
+            answer = self._ask(probe, container)
+            if not answer.reached and own.fallback:
+                probe, answer = own.fallback, self._ask(own.fallback, container)
+            mark = Mark.PASSED if answer.ok else Mark.FAILED
+            found.append(_finding(container, Level.READY, mark, probe, answer))
+        return found
+
+    def _again(self, name: str) -> list[Finding]:
+        """The answers to the own probe, which asks the readiness route already."""
+        alive = [f for f in self.findings if f.service == name and f.level is Level.ALIVE]
+        return [Finding(name, Level.READY, f.mark, f.check, f.detail, f.seconds) for f in alive]
+
+    def _working(self, name: str) -> list[Finding]:
+        trip = trip_of(self.stack, name)
+        containers = [container for container in self.observed.of(name) if container.running]
+        if self.seen(name) is Mark.FAILED and not (containers and isinstance(trip, BackendTrip)):
+            return []
+        if ends_by_itself(self.stack, name) and trip is None:
+            told = presence(self.stack, name, self.observed.of(name), Level.WORKING)
+            return [told] if told else [_unproven(name, Level.WORKING, "no working check is known")]
+        if trip is None:
+            return [_unproven(name, Level.WORKING, "no working check is known")]
+        seen = {other: self.seen(other) for other in self.stack.services}
+        scene = Scene(self.stack, self.observed, self.catalogue, self.engine.run_in, seen)
+        return [finding for container in containers for finding in prove(trip, container, scene)]
+
+    def _ask(self, probe: Probe, container: Container) -> Answer:
+        answer = ask(probe, container, self.engine.run_in)
+        if answer.ok or not answer.reached or not isinstance(probe, HttpProbe):
+            return answer
+        return Answer(False, f"{answer.detail}{_explained(probe, container)}", True, answer.seconds)
+
+    def _with_cause(self, finding: Finding, containers: Sequence[Container]) -> Finding:
+        """The finding with why the container ended, where the engine or its last words tell."""
+        ended = next((c for c in containers if c.state in ("exited", "dead") and c.exit_code), None)
+        if finding.mark is not Mark.FAILED or ended is None:
+            return finding
+        cause = cause_of_exit(ended, self.engine.logs(ended.id, 12))
+        return Finding(finding.service, finding.level, finding.mark, finding.check, cause)
+
+
+def _explained(probe: HttpProbe, container: Container) -> str:
+    """What a health report says is down, when that is why the probe failed."""
+    try:
+        said = down(call("GET", f"http://{address_of(container)}:{probe.port}{probe.path}", 5.0))
+    except (Broken, NotProven):
+        return ""
+    return f"; {said}" if said else ""
+
+
+def _finding(container: Container, level: Level, mark: Mark, probe: Probe, answer: Answer) -> Finding:
+    which = f"#{container.number} " if container.number > 1 else ""
+    return Finding(container.service, level, mark, str(probe), f"{which}{answer.detail}", answer.seconds)
+
+
+def _unproven(name: str, level: Level, why: str) -> Finding:
+    return Finding(name, level, Mark.NOT_PROVEN, "none", why)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """How long something took, in seconds."""
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began

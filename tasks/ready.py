@@ -1,0 +1,194 @@
+"""Waiting until a service is proven ready, and telling why it is not."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from blocks.probing import ask
+from compose.stack.causes import cause_of_exit
+from compose.stack.errors import Failed
+from compose.stack.inference import is_oneshot, with_image_check
+from compose.stack.observed import Container
+from compose.stack.plan import Action, Step, restarts
+from compose.stack.probes import Answer, ExecProbe, ExitProbe, PostgresProbe, RunningProbe
+from tasks.start import containers_of
+from tasks.watch import Watch
+from tasks.work import Work
+
+EVERY = 0.1
+AT_FIRST = 0.05
+YOUNG = 3.0
+EXEC_EVERY = 0.5
+FALLBACK_EVERY = 2.0
+SOCKET_ONLY = 30.0  # PostgreSQL's first start answers on its socket long before it is open to others
+LOOK_EVERY = 1.0
+SETTLED = 1.0
+CRASHES = 3
+KILLED = 137
+CAUSE_PATIENCE = 0.5
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a service proved itself.
+
+    Args:
+        state: `ready`, `running` (nothing proves more) or `completed`.
+        how: The probe's answer, for people.
+        seconds: From its turn until the proof.
+    """
+
+    state: str
+    how: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.state} after {self.seconds:.1f} s ({self.how})"
+
+
+def await_ready(work: Work, step: Step, watch: Watch) -> Proof:
+    """Wait until every container of a service is proven ready.
+
+    Raises:
+        Failed: It ended, crashed three times, or was not ready in time; with its cause and last words.
+    """
+    began = work.moments.get(f"turn:{step.service}", time.monotonic())
+    waiting = _Waiting(work, step, watch)
+    proofs = [waiting.prove(container) for container in containers_of(work, step.service)]
+    now = time.monotonic()
+    work.moments[f"ready:{step.service}"] = now
+    state, how = proofs[-1] if proofs else ("running", "no container")
+    proof = Proof(state, how, now - began)
+    work.say(step.service, str(proof))
+    return proof
+
+
+def ready_now(work: Work, step: Step) -> Answer:
+    """Ask every container of a service, as the plan saw it, once; a probe that only informs always passes."""
+    answers = []
+    for container in work.seen.of(step.service):
+        readiness = with_image_check(work.stack, step.readiness, work.stack[step.service], container)
+        answer = ask(readiness.probe, container, work.engine.run_in)
+        answers.append(answer if readiness.binding else replace(answer, ok=True))
+    bad = [answer for answer in answers if not answer.ok]
+    return (bad or answers or [Answer(False, "it has no container")])[0]
+
+
+class _Waiting:
+    """One service's wait."""
+
+    def __init__(self, work: Work, step: Step, watch: Watch) -> None:
+        self.work, self.step, self.watch = work, step, watch
+        self.service = work.stack[step.service]
+        self.readiness = step.readiness
+        self.oneshot = is_oneshot(work.stack, step.service)
+        self.since = self.asked_inside = self.calm_since = time.monotonic()
+        self.ends = self.restarts = 0
+
+    def prove(self, container: Container) -> tuple[str, str]:
+        """Wait for one container."""
+        self.readiness = with_image_check(self.work.stack, self.step.readiness, self.service, container)
+        self.restarts, self.ends = container.restarts, self.watch.ends(container.id)
+        until = self.since + self.readiness.within
+        ends_before = 0 if self.step.action is not Action.UNCHANGED else self.watch.ends(container.id)
+        looked = time.monotonic()
+        while True:
+            if self.watch.ends(container.id) > ends_before or time.monotonic() - looked > LOOK_EVERY:
+                looked = time.monotonic()
+                container = self._look(container)
+                done = self._ended(container)
+                if done:
+                    return done
+            answer = self._ask(container)
+            if answer.ok:
+                return ("running" if isinstance(self.readiness.probe, RunningProbe) else "ready"), answer.detail
+            otherwise = self._proven_inside(container, answer)
+            if otherwise:
+                return "ready", otherwise
+            if self.work.abort.is_set():
+                raise Failed("no longer waited for: the deployment is being rolled back", where=self.step.service)
+            if time.monotonic() > until:
+                return self._too_late(container, answer)
+            self.watch.wait(EXEC_EVERY if isinstance(self.readiness.probe, ExecProbe) else EVERY)
+
+    def _proven_inside(self, container: Container, answer: Answer) -> str:
+        """What the declared check said where the network does not reach; empty when it did not pass."""
+        if self.readiness.fallback is None:
+            return ""
+        postgres = isinstance(self.readiness.probe, PostgresProbe)
+        # "refused" is an answer of its host: the network reaches it, and nobody listens there yet
+        too_early = postgres and "refused" in answer.detail and time.monotonic() - self.since < SOCKET_ONLY
+        if self.watch.healthy(container.id) and not too_early:
+            return "the engine's own run of its health check passed"
+        every = SOCKET_ONLY if postgres else FALLBACK_EVERY
+        if answer.reached or time.monotonic() - self.asked_inside < every:
+            return ""
+        self.asked_inside = time.monotonic()
+        passed = ask(self.readiness.fallback, container, self.work.engine.run_in).ok
+        return "its health check passed, run inside: its address does not answer from here" if passed else ""
+
+    def _look(self, container: Container) -> Container:
+        now = self.work.engine.inspect(container.id)
+        if now is None:
+            raise Failed("its container was removed by somebody else", where=self.step.service, next="./ops plan")
+        return now
+
+    def _ask(self, container: Container) -> Answer:
+        probe = self.readiness.probe
+        if isinstance(probe, ExitProbe):
+            return Answer(False, "still at work")
+        if isinstance(probe, RunningProbe):
+            return self._calm(container)
+        return ask(probe, container, self.work.engine.run_in)
+
+    def _calm(self, container: Container) -> Answer:
+        """Whether a container of which nothing can be asked runs, and has not ended for a while."""
+        said = f"runs for {SETTLED:.0f} s; nothing more can be asked"
+        ends = self.watch.ends(container.id)
+        if ends != self.ends:
+            self.ends, self.calm_since = ends, time.monotonic()
+        if time.monotonic() - self.calm_since <= SETTLED:
+            return Answer(False, "has just started")
+        now = self._look(container)
+        if now.restarts != self.restarts or not now.running:
+            self.restarts, self.calm_since = now.restarts, time.monotonic()
+            return Answer(False, f"is {now.state}")
+        return Answer(True, said)
+
+    def _ended(self, container: Container) -> tuple[str, str] | None:
+        if container.state == "exited" and container.exit_code == 0:
+            if self.oneshot:
+                return "completed", "exit code 0"
+            if not restarts(self.service) and not self.readiness.binding:
+                return "completed", "it ended by itself with exit code 0"
+        looping = self.watch.ends(container.id) >= CRASHES
+        if (
+            container.state in {"exited", "dead"} and (not restarts(self.service) or container.exit_code == 0)
+        ) or looping:
+            said = self.work.engine.logs(container.id, 12)
+            limit = ""
+            if container.exit_code == KILLED and not container.oom_killed:
+                out = self.watch.ran_out_of_memory(container.id, CAUSE_PATIENCE)
+                container = replace(container, oom_killed=out)
+                limit = "" if self.watch.asked_to_end(container.id) else self.service.limit("memory") or ""
+            what = cause_of_exit(container, said, limit)
+            if looping:
+                what = f"it crashed {self.watch.ends(container.id)} times: {what}"
+            raise self.failure(what, said, container)
+        return None
+
+    def _too_late(self, container: Container, answer: Answer) -> tuple[str, str]:
+        within = self.readiness.within
+        if not self.readiness.binding:
+            return "running", f"not proven: {answer.detail} for {within:.0f} s"
+        said = self.work.engine.logs(container.id, 12)
+        raise self.failure(f"not ready within {within:.0f} s: {answer.detail}", said, container)
+
+    def failure(self, what: str, said: str, container: Container) -> Failed:
+        """The error with the container's last words; the container stays, stopped, for inspection."""
+        if container.state != "exited":
+            self.work.engine.stop(container.id)
+        words = "\n".join(f"    | {line}" for line in self.work.redactor.text(said).splitlines()[-8:])
+        text = self.work.redactor.text(what) + (f"\n{words}\n" if words else "")
+        return Failed(text, where=self.step.service, next=f"./ops logs {self.step.service}")

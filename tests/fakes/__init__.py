@@ -1,0 +1,1 @@
+"""Fakes that obey the same contracts as the real things."""

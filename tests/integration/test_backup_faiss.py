@@ -1,0 +1,103 @@
+"""The FAISS service: its indexes are copied while it stands still, and another one answers from the copy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import urllib.request
+
+import pytest
+
+from blocks.polling import poll
+from tasks.backup.procedures import procedure_for
+from tasks.backup.stopping import Stopper
+from tests import images
+from tests.engine_state import docker
+from tests.saving_lab import component, laboratory, network, opened, saving
+
+pytestmark = [pytest.mark.engine, pytest.mark.stack]
+IMAGE = "sutazai/faiss:17.0.0"
+TOKEN = "a-token-of-the-tests-that-is-long-enough"
+PROJECT = f"""
+services:
+  faiss:
+    image: {IMAGE}
+    environment: {{API_TOKEN: {TOKEN}}}
+    volumes: ["data:/data"]
+    x-ops: {{role: faiss, probe: {{http: {{port: 8000, path: /health, status: 200}}}}}}
+volumes: {{data: {{}}}}
+"""
+VECTORS = [[float((n * 31 + p * p) % 101) for p in range(16)] for n in range(300)]
+
+
+def call(where, path, body=None):
+    data = json.dumps(body).encode() if body is not None else None
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"http://{where}:8000{path}", data, headers), timeout=20
+    ) as a:
+        return json.loads(a.read())
+
+
+def address(name):
+    return docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
+
+
+def alive(where):
+    with contextlib.suppress(OSError):
+        return bool(call(where, "/health"))
+    return False
+
+
+def test_another_server_answers_from_the_copy(tmp_path):
+    """Vectors are counted from the records; the nearest neighbours are the same."""
+    if not images.present(IMAGE):
+        pytest.skip(f"{IMAGE} is not here: ./ops deploy --stack stores builds it")
+    asked = {"index": "things", "vectors": VECTORS[:3], "k": 5}
+    with laboratory(tmp_path) as lab:
+        project = lab.scratch("t-faiss", PROJECT + network(41))
+        assert lab.deploy(project).exit_code == 0
+        work, where = opened(lab, project), address(f"{project.name}-faiss-1")
+        call(where, "/create_index", {"index": "things", "dimension": 16, "metric": "l2"})
+        call(where, "/add_vectors", {"index": "things", "vectors": VECTORS})
+        given = saving(work, component(work, "faiss"), tmp_path / "spool", Stopper(work))
+        procedure = procedure_for(given)
+        try:
+            procedure.open()
+            saved = procedure.save()
+        finally:
+            procedure.close()
+        print("downtime", saved.downtime)
+        assert saved.fingerprint["indexes"]["things"]["ntotal"] == 300
+        with restored(given.files.plain["faiss/data.tar"]) as scratch:
+            assert call(scratch, "/search", asked) == call(address(f"{project.name}-faiss-1"), "/search", asked)
+
+
+@contextlib.contextmanager
+def restored(data):
+    """A scratch container with the archive as its data; its address."""
+    name = "t-faiss-scratch"
+    try:
+        docker("volume", "create", name)
+        fill = (
+            "docker",
+            "run",
+            "--rm",
+            "-i",
+            "--user",
+            "0:0",
+            "-v",
+            f"{name}:/data",
+            "--entrypoint",
+            "tar",
+            IMAGE,
+        )
+        subprocess.run([*fill, "-xp", "--numeric-owner", "-C", "/data"], input=data, check=True)
+        docker("run", "-d", "--name", name, "-e", f"API_TOKEN={TOKEN}", "-v", f"{name}:/data", IMAGE)
+        where = address(name)
+        assert poll(lambda: alive(where), 60)
+        yield where
+    finally:
+        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
+        subprocess.run(["docker", "volume", "rm", "-f", name], capture_output=True, check=False)

@@ -1,0 +1,57 @@
+"""What the tests of backups share: a laboratory with networks of its own, and a stack opened for work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from blocks.engine import Engine
+from blocks.home import Home
+from compose.stack.backup.component import Component
+from compose.stack.request import StackRef
+from flows.deploy_stack import open_work
+from tasks.backup.look import inventory
+from tasks.backup.procedure import Saving, Stopping
+from tasks.work import Work
+from tests import images
+from tests.fakes.backup_files import MemoryFiles
+from tests.lab import Lab
+from tests.projects import ComposeProject
+
+BUSYBOX = "t-backup-bb:1"
+
+
+@contextmanager
+def laboratory(place: Path) -> Iterator[Lab]:
+    """A place to deploy in, swept afterwards; the busybox image is there."""
+    images.busybox(BUSYBOX)
+    lab = Lab(place)
+    try:
+        yield lab
+    finally:
+        lab.close()
+        images.remove_made()
+
+
+def network(number: int) -> str:
+    """The network of a project of these tests."""
+    return f"\nnetworks: {{default: {{ipam: {{config: [{{subnet: 10.214.{number}.0/24}}]}}}}}}\n"
+
+
+def opened(lab: Lab, project: ComposeProject) -> Work:
+    """A deployed project, opened for work."""
+    files = [project.path(file) for file in project.files]
+    ref = StackRef(files=files, project_name=project.name)
+    return open_work(Home(lab.ops_home), ref, Engine.connect())
+
+
+def component(work: Work, name: str) -> Component:
+    """One component, as the inventory sees it now."""
+    return inventory(work)[1].named(name)
+
+
+def saving(work: Work, of: Component, spool: Path, stopping: Stopping, files: MemoryFiles | None = None) -> Saving:
+    """What a procedure is given, with files kept in memory."""
+    spool.mkdir(parents=True, exist_ok=True)
+    return Saving(work=work, component=of, files=files or MemoryFiles(), stopping=stopping, spool=spool)

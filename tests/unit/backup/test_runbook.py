@@ -1,0 +1,149 @@
+"""RUNBOOK.md: commands that can be pasted, for exactly what a backup holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blocks.backup.identities import read_identities
+from blocks.targets.directory import DirectoryTarget
+from compose.stack.backup.component import Kind, Manner
+from compose.stack.backup.manifest import ComponentRecord, Digest, FileRecord, Manifest, PlaceRecord, WaiverRecord
+from compose.stack.backup.runbook import runbook
+from tests.backup_lab import DUMP, MODELS, BackupLab
+
+AT = datetime(2026, 11, 24, tzinfo=UTC)
+ODD = "o'dd $(touch /tmp/x) `id`"
+TOOLS = ("age", "age-keygen", "zstd", "openssl", "sha256sum")
+FILES = {
+    Kind.POSTGRES: ("globals.sql", "app.dump", "postgres.dump"),
+    Kind.REDIS: ("dump.rdb",),
+    Kind.NEO4J: ("neo4j.dump", "system.dump"),
+    Kind.QDRANT: ("knowledge.snapshot", "aliases.json"),
+    Kind.CHROMADB: ("data.tar", "data.index.jsonl"),
+    Kind.CONFIGURATION: ("sources.tar", "secrets.tar"),
+    Kind.IMAGES: ("images.tar",),
+    Kind.PREFECT: ("prefect.db",),
+    Kind.LAYER: ("data.tar",),
+}
+SAID = {
+    Kind.POSTGRES: ["psql -X", "pg_restore", "--create --exit-on-error", "--clean --if-exists"],
+    Kind.REDIS: ["appendonly.aof.1.base.rdb seq 1 type b", "appendonly.aof.1.incr.aof seq 1 type i"],
+    Kind.NEO4J: ["neo4j-admin database check neo4j", "neo4j-admin database load system"],
+    Kind.QDRANT: ["/collections/knowledge/snapshots/upload?priority=snapshot", "aliases"],
+    Kind.CHROMADB: ["tar -xp --numeric-owner", "docker volume create"],
+    Kind.CONFIGURATION: ["tar -xp -f plain/configuration/secrets.tar"],
+    Kind.IMAGES: ["docker load -i plain/images/images.tar"],
+    Kind.PREFECT: ["prefect.db"],
+    Kind.LAYER: ["docker cp - "],
+}
+
+SHARED = ("tar -xp --numeric-owner", "docker volume create")
+
+
+def record(path: str, *, sealed: bool) -> FileRecord:
+    plain, stored = Digest(sha256="a" * 64, bytes=9), Digest(sha256="b" * 64, bytes=8)
+    if sealed:
+        return FileRecord(path=f"{path}.zst.age", plain=plain, stored=stored, encodings=("zstd", "age"))
+    return FileRecord(path=f"{path}.zst", plain=plain, stored=stored, encodings=("zstd",))
+
+
+def manifest(*kinds: Kind, sealed: bool = True, **change: Any) -> Manifest:
+    components = tuple(
+        ComponentRecord(
+            name=kind.value, kind=kind, manner=Manner.ONLINE, services=(kind.value,), began=AT, ended=AT,
+            image=ODD, places=(PlaceRecord(kind="layer" if kind is Kind.LAYER else "volume", source=ODD),),
+            files=tuple(record(f"{kind.value}/{name}", sealed=sealed) for name in FILES[kind]),
+        )
+        for kind in kinds
+    )  # fmt: skip
+    how: dict[str, Any] = {
+        "id": "20261124T000000Z-0123abcd", "stack": "light", "stack_id": "light-0123abcd", "project": "p",
+        "host": ODD, "product": "1", "began": AT, "ended": AT, "recipients": ("age1abc",) if sealed else (),
+        "components": components,
+    }  # fmt: skip
+    return Manifest(**how | change)
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)\n^```$", page, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_each_kind_has_its_steps(kind: Kind) -> None:
+    """Its own tool's commands, and those of no other kind; every block is good shell."""
+    page = runbook(manifest(kind))
+    assert all(said in page for said in SAID[kind])
+    others = [said for other, said in SAID.items() if other is not kind for said in said]
+    assert not [said for said in others if said in page and said not in SAID[kind] and said not in SHARED]
+    for block in blocks(page):
+        subprocess.run(("sh", "-n"), input=block, text=True, check=True, capture_output=True)
+
+
+def test_odd_names_run_nothing(tmp_path: Path) -> None:
+    """Names of volumes, hosts and images are words, whatever is in them."""
+    page = runbook(manifest(*FILES))
+    for block in blocks(page):
+        for line in block.splitlines():
+            assert ODD not in line or "'\"'\"'" in line
+    (tmp_path / "docker").write_text('#!/bin/sh\nfor word in "$@"; do echo "<$word>"; done\n')
+    (tmp_path / "docker").chmod(0o700)
+    create = next(line for b in blocks(page) for line in b.splitlines() if line.startswith("docker volume create"))
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(("sh", "-c", create), env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"<{ODD}>"
+
+
+def test_it_names_the_tools_that_are_needed() -> None:
+    """And none that are not."""
+    page = runbook(manifest(Kind.REDIS, sealed=False))
+    assert "age" not in page.split("## 2.")[0].split("## 1.")[1]
+    assert "age1abc" in runbook(manifest(Kind.REDIS))
+
+
+def test_what_is_not_in_it_is_said() -> None:
+    """Missing components, what was left out, and what is not saved on purpose."""
+    gone = (WaiverRecord(what="neo4j", reason="failed"),)
+    page = runbook(
+        manifest(Kind.REDIS, missing=gone, left_out=(".env",), waived=(WaiverRecord(what="c", reason="d"),))
+    )
+    assert "**It is not complete.** Missing: neo4j" in page
+    assert "- .env" in page
+    assert "- c: d" in page
+
+
+@pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason="age, zstd and openssl are not all here")
+@pytest.mark.parametrize("sealed", [False, True], ids=["clear", "sealed"])
+def test_its_commands_open_a_real_backup(tmp_path: Path, sealed: bool) -> None:
+    """Signature, sums, and every file: as the page says, with standard tools alone."""
+    key, place = tmp_path / "key", tmp_path / "target"
+    subprocess.run(("age-keygen", "-o", str(key)), check=True, capture_output=True)
+    place.mkdir()
+    keys = read_identities(str(key))
+    lab = BackupLab(tmp_path, keys)
+    made = lab.backup({"t": DirectoryTarget(place)}, keys.recipients if sealed else ())
+    there = place / made.stack_id / "backups" / made.id
+    page = (there / "RUNBOOK.md").read_text()
+    if sealed:
+        shutil.copy(key, there / "identity.txt")
+    check, opening, again, *_ = blocks(page)
+    for block in (check, opening, again):
+        subprocess.run(("sh", "-euc", block), cwd=there, check=True, capture_output=True)
+    assert (there / "plain/postgres/app.dump").read_bytes() == DUMP
+    if shutil.which("jq"):
+        loop = next(block for block in blocks(page) if "jq" in block)
+        loop = loop.replace("/srv/restored/ollama", str(tmp_path / "restored"))
+        subprocess.run(("sh", "-euc", loop), cwd=there, check=True, capture_output=True)
+        assert {name: (tmp_path / "restored" / name).read_bytes() for name in MODELS} == MODELS
+        assert (tmp_path / "restored/blobs/link").read_bytes() == MODELS["blobs/large"]
+    spoiled = there / made.files[1].path
+    spoiled.write_bytes(hashlib.sha256(spoiled.read_bytes()).digest())
+    assert subprocess.run(("sh", "-euc", check), cwd=there, capture_output=True, check=False).returncode

@@ -1,0 +1,42 @@
+"""The .env file is read as Compose reads it, and never rewritten."""
+
+import pytest
+
+from compose.stack.dotenv import append, parse
+from compose.stack.errors import Refused
+
+
+def test_reads_quotes_export_and_comments():
+    """Every form of an assignment that Compose accepts gives its value."""
+    text = '# mine\nA=1\nexport B=two words # why\nC=\'$raw "x"\'\nD="a\\nb"  # c\nE=\nF=a#b\nG= # nothing\n'
+    assert parse(text) == {
+        "A": "1",
+        "B": "two words",
+        "C": '$raw "x"',
+        "D": "a\nb",
+        "E": "",
+        "F": "a#b",
+        "G": "",
+    }
+
+
+def test_last_assignment_wins():
+    """A name given twice has its last value."""
+    assert parse("A=1\nA=2\n") == {"A": "2"}
+
+
+def test_bad_lines_are_named_by_number_never_by_text():
+    """Both bad lines are named at once, and what stands there is not shown."""
+    with pytest.raises(Refused) as refusal:
+        parse("A=1\nhunter2\nB='open hunter3\n", where="/x/.env")
+    assert "line 2, 3" in str(refusal.value)
+    assert "/x/.env" in str(refusal.value)
+    assert "hunter" not in str(refusal.value)
+
+
+def test_append_leaves_every_line_as_it_is():
+    """Comments, order and a missing final newline survive."""
+    before = "# keep\nA = 1"
+    after = append(before, {"B": "x"}, "generated")
+    assert after == "# keep\nA = 1\n# generated\nB=x\n"
+    assert append(before, {}) == before
