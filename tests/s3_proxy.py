@@ -129,7 +129,11 @@ class _Handler(BaseHTTPRequestHandler):
             proxy.busy.discard(threading.get_ident())
 
     def _handle(self, proxy: Proxy) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client gave up: a server would wait for the rest for ever
+            self.close_connection = True
+            return
         call = _call(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
         proxy.calls.append(call)
         fault = proxy.fault(call)
@@ -154,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(text)
 
     def _pass_on(self, body: bytes, fault: str) -> None:
-        backend = http.client.HTTPConnection("127.0.0.1", self.server.backend)  # type: ignore[attr-defined]
+        backend = http.client.HTTPConnection("127.0.0.1", self.server.backend, timeout=20)  # type: ignore[attr-defined]
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() not in ("expect", "connection")}
             backend.request(self.command, self.path, body=body or None, headers=headers)
