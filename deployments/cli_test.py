@@ -134,7 +134,7 @@ def _ensure_format_tools() -> str:
 
 
 def _ensure_images(home: Home) -> str:
-    """The light stack's images, built here: the tests of real stores need them and must not be passed over."""
+    """Our stacks' images, built here: the tests of real stores need them and must not be passed over."""
     from blocks.engine import Engine
     from flows.deploy_stack import locked
     from tasks.images import get_images, missing_images
@@ -142,12 +142,15 @@ def _ensure_images(home: Home) -> str:
     from tasks.stacks import OWN, OWN_FILES
 
     home.make()
-    ensure_secrets(home, {}, OWN / OWN_FILES["light"], "t-images")
-    wanted = DeployRequest(project_name="t-images", images="offline")
-    with locked(home, wanted, Engine.connect(), "images for the tests") as work:
-        before = missing_images(get_images(work, "offline", frozenset()))
-        after = get_images(work, "offline", frozenset(work.stack.services) | set(before))
-        return f"{len(before)} built" if before else f"{len(after.stack.services)} up to date"
+    built = there = 0
+    for stack in ("light", "stores"):
+        ensure_secrets(home, {}, OWN / OWN_FILES[stack], "t-images")
+        wanted = DeployRequest(stack=stack, project_name="t-images", images="offline")
+        with locked(home, wanted, Engine.connect(), "images for the tests") as work:
+            before = missing_images(get_images(work, "offline", frozenset()))
+            after = get_images(work, "offline", frozenset(work.stack.services) | set(before))
+            built, there = built + len(before), there + len(after.stack.services)
+    return f"{built} built" if built else f"{there} up to date"
 
 
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import posixpath
+import stat
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from blocks.releases import RECORD
 from compose.stack import commands
-from compose.stack.backup.configuration import archive_name
+from compose.stack.backup.configuration import FILES, archive_name
 from compose.stack.backup.manifest import FileRecord
 from compose.stack.errors import OpsError
 from compose.stack.literals import take_out
@@ -80,12 +82,23 @@ class ConfigurationProcedure:
         with self.saving.files.file(path, estimate=size, secret=secret) as sink:
             out: Any = _Out(sink)
             with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+                for directory in sorted({above for name in members for above in _directories(name)}):
+                    archive.addfile(self._entry(directory, tarfile.DIRTYPE, 0o700))
                 for name, data in sorted(members.items()):
-                    entry = tarfile.TarInfo(name)
-                    entry.size, entry.mode = len(data), 0o600
+                    entry = self._entry(name, tarfile.REGTYPE, 0o600)
+                    entry.size = len(data)
                     archive.addfile(entry, io.BytesIO(data))
                     self.saving.progress(len(data))
         return stored(sink, path)
+
+    def _entry(self, name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+        """A member with the rights that the file has on this host; what we made is its owner's alone."""
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode = kind, mode
+        if there := self.found.rights.get("/" + name.removeprefix(f"{FILES}/")):
+            entry.mode, entry.uid, entry.gid = stat.S_IMODE(there.st_mode), there.st_uid, there.st_gid
+            entry.mtime = int(there.st_mtime)
+        return entry
 
     def _images(self) -> bytes:
         """Which image each service had, by id and digest."""
@@ -105,6 +118,14 @@ class ConfigurationProcedure:
                 found[RELEASE] = (releases.directory(last.number) / RECORD).read_bytes()
         kept = work.state / STACK
         return found | ({STACK: kept.read_bytes()} if kept.is_file() else {})
+
+
+def _directories(name: str) -> Iterator[str]:
+    """The directories above a file of the host."""
+    above = posixpath.dirname(name)
+    while above not in ("", FILES):
+        yield above
+        above = posixpath.dirname(above)
 
 
 class _Out:

@@ -25,11 +25,13 @@ class Collected:
     Args:
         clear: Those that hold no secret.
         secret: The others.
+        rights: Mode and owner of the files and of the directories above them: a mounted file is read by somebody.
         notes: What was left out, and why.
     """
 
     clear: dict[str, bytes] = field(default_factory=dict)
     secret: dict[str, bytes] = field(default_factory=dict)
+    rights: dict[str, os.stat_result] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -92,7 +94,8 @@ def _files(path: str) -> Iterator[Path]:
 def _take(work: Work, found: Collected, file: Path, *, secret: bool) -> None:
     name = str(file)
     try:
-        if file.stat().st_size > BIGGEST:
+        rights = file.stat()
+        if rights.st_size > BIGGEST:
             found.notes.append(f"{name} is larger than {BIGGEST >> 20} MiB: not saved")
             return
         data = file.read_bytes()
@@ -104,6 +107,10 @@ def _take(work: Work, found: Collected, file: Path, *, secret: bool) -> None:
         found.clear.pop(name, None)
     elif name not in found.secret:
         found.clear[name] = data
+    found.rights[name] = rights
+    for above in file.parents[:-1]:
+        if str(above) not in found.rights:
+            found.rights[str(above)] = above.stat()
 
 
 def _take_context(work: Work, found: Collected, context: Path) -> None:

@@ -7,6 +7,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from compose.stack import commands
 from compose.stack.backup.component import Component
 from compose.stack.backup.manifest import Manifest, WaiverRecord
 from compose.stack.backup.records import Verified
@@ -56,6 +57,7 @@ def manifest_of(begun: Begun) -> Manifest:
         stack=work.found.name,
         stack_id=begun.identity.stack_id,
         project=work.name,
+        compose=commands.compose(work.project),
         host=platform.node(),
         product=version("sutazai-operations"),
         began=begun.began,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
 import tarfile
 from collections.abc import Iterator
@@ -72,12 +73,20 @@ def lab(tmp_path: Path, alone: None) -> Iterator[Lab]:
         yield lab
 
 
+def rights(data: bytes) -> dict[str, tuple[str, int]]:
+    """Mode and owner of every member, directories included."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {one.name: (oct(one.mode), one.uid) for one in archive}
+
+
 def deployed(lab: Lab) -> Work:
     project = lab.scratch("configured", FILES["compose.yml"])
     for path, text in FILES.items():
         place = Path(project.path(path))
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
+    os.chown(project.path("mounted/deep/rules.yml"), 1234, 1234)
+    Path(project.path("mounted/deep")).chmod(0o751)
     lab.undo(lambda: docker("image", "rm", "-f", "t-backup-configured:1"))
     report = lab.deploy(project)
     assert report.exit_code == 0, report
@@ -102,7 +111,7 @@ def save(procedure: Any) -> Saved:
 
 def members(data: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        return {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]
+        return {one.name: archive.extractfile(one).read() for one in archive if one.isfile()}  # type: ignore[union-attr]
 
 
 def test_everything_that_was_written_is_saved_and_secrets_lie_apart(lab: Lab) -> None:
@@ -118,6 +127,10 @@ def test_everything_that_was_written_is_saved_and_secrets_lie_apart(lab: Lab) ->
         "more.yml", "settings.txt", "app/Dockerfile", "app/.dockerignore", "app/keep.log",
         "mounted/deep/rules.yml",
     }  # fmt: skip
+    kept = rights(files.plain["configuration/sources.tar"])
+    assert kept[f"{root}mounted/deep/rules.yml"] == ("0o644", 1234)
+    assert kept[f"{root}mounted/deep"] == ("0o751", 0)
+    assert kept["flat.yaml"] == ("0o600", 0)
     own = {name.removeprefix(root) for name in secret if name.startswith(root)}
     assert own == {"compose.yml", ".env", "app.env", "token.txt", "app/server.key"}
     assert {"flat.yaml", "images.json", "release.json"} <= set(clear)

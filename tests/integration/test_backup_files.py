@@ -56,6 +56,7 @@ def scene(tmp_path_factory):
         (lab.place / "t-files" / "bind" / "kept").write_text("bound")
         assert lab.deploy(project).exit_code == 0
         fill = "head -c 3000000 /dev/urandom > /elsewhere/big; mkdir /elsewhere/sub; echo 1 > /elsewhere/sub/one"
+        fill += "; echo 2 > $(printf '/elsewhere/sub/caf\\351')"
         docker("exec", f"{project.name}-two-1", "sh", "-c", fill)
         yield project, opened(lab, project)
 
@@ -90,7 +91,7 @@ def test_a_volume_stands_still_with_all_who_write_it(scene, tmp_path):
     assert len(found["big"]) == 3_000_000
     assert found["sub/one"] == b"1\n"
     assert found["log"].endswith(b"\n")
-    assert saved.fingerprint["files"] == 3
+    assert saved.fingerprint["files"] == 4
     assert StopJournal(work.home).empty
 
 
@@ -143,6 +144,7 @@ def test_a_big_volume_goes_into_the_pool_and_only_what_changed_is_copied_again(s
         assert lines["big"]["size"] == 3_000_000
         assert lines["big"]["blob"] in lab.blobs
         assert lines["sub"]["kind"] == "directory"
+        assert lines["sub/caf\udce9"]["size"] == 2, "a name that is no UTF-8"
         assert not list((tmp_path / f"spool{number}").iterdir())
     assert saved.pool.new_bytes < 1_000_000
     assert StopJournal(work.home).empty

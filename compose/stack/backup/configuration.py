@@ -15,6 +15,8 @@ SECRET_FILES = re.compile(
     re.IGNORECASE,
 )
 EXAMPLES = re.compile(r"\.(example|sample|template|dist|py|md)$", re.IGNORECASE)
+FILES = "files"
+"""Below it, the archives of a configuration hold the host's files by their absolute paths."""
 ALWAYS_IGNORED = (".git", "**/__pycache__", "**/node_modules")
 
 
@@ -28,7 +30,7 @@ class Pattern:
 
 def archive_name(path: str) -> str:
     """A file's name in the archive: its own absolute path, below `files`."""
-    return posixpath.join("files", posixpath.normpath(path).lstrip("/"))
+    return posixpath.join(FILES, posixpath.normpath(path).lstrip("/"))
 
 
 def looks_secret(path: str) -> bool:

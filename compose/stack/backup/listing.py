@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, PlainValidator, ValidationError
 
 from compose.stack.backup.jsontext import dumps, loads
 from compose.stack.backup.layout import checked_blob_key
@@ -13,7 +13,17 @@ from compose.stack.errors import Refused
 
 LONGEST = 64 * 1024
 """Bytes of one line."""
-Relative = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+LONGEST_NAME = 4096
+
+
+def _name(value: object) -> str:
+    """A file's name; pydantic's own check of text takes no surrogates (bytes that are no UTF-8)."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+        raise ValueError(f"a name has 1 to {LONGEST_NAME} characters")
+    return value
+
+
+Name = Annotated[str, PlainValidator(_name)]
 
 
 class Blob(Strict):
@@ -41,7 +51,7 @@ class Filed(Strict):
         link: What a symbolic link points to, or the first name of a hard link.
     """
 
-    path: Relative
+    path: Name
     kind: Literal["file", "directory", "symlink", "hardlink"] = "file"
     mode: int = Field(default=0o644, ge=0, le=0o7777)
     uid: int = Field(default=0, ge=0)
@@ -50,7 +60,7 @@ class Filed(Strict):
     size: int = Field(default=0, ge=0)
     sha256: Sha256 | None = None
     blob: str | None = None
-    link: str | None = None
+    link: Name | None = None
 
 
 def line_of(value: Blob | Filed) -> bytes:

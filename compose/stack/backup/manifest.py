@@ -145,6 +145,7 @@ class Manifest(Strict):
         missing: Components that are not in it, with the reason: they failed, or were not chosen. Such a backup is
             worth keeping until a complete one follows, and never counts as one.
         left_out: Secrets that were left out, by name, because nothing encrypts them.
+        compose: The words of `docker compose` with the project's name and files, for whoever restores by hand.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -152,6 +153,7 @@ class Manifest(Strict):
     stack: str
     stack_id: str
     project: str
+    compose: tuple[str, ...] = ()
     host: str
     product: str
     began: AwareDatetime

@@ -5,10 +5,13 @@ from __future__ import annotations
 import posixpath
 import shlex
 
+from compose.stack.backup.component import Kind
 from compose.stack.backup.layout import plain_path
 from compose.stack.backup.manifest import MANIFEST, SIGNATURE, ComponentRecord, FileRecord, Manifest
 from compose.stack.backup.runbook_kinds import steps
 
+FIRST = (Kind.CONFIGURATION, Kind.IMAGES)
+"""They say what the volumes are and what runs on them."""
 PLAIN = "plain"
 KEY = "identity.txt"
 
@@ -20,6 +23,9 @@ def runbook(manifest: Manifest) -> str:
     """
     sealed = any("age" in file.encodings for file in manifest.files)
     parts = [_head(manifest), _tools(manifest, sealed), _check(manifest), _open(manifest, sealed)]
+    first = [one for one in manifest.components if one.kind in FIRST]
+    parts += [_component(component, manifest) for component in first]
+    parts.append(_made(manifest))
     parts += [_component(component, manifest) for component in _ordered(manifest)]
     parts.append(_end(manifest))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -108,16 +114,34 @@ def _component(component: ComponentRecord, manifest: Manifest) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _made(manifest: Manifest) -> str:
+    """The stack without its data: the containers, networks and volumes that the steps after it work on."""
+    if not manifest.compose:
+        return ""
+    return "\n\n".join(
+        (
+            "## The stack, empty",
+            "On a machine that has none of it: containers, networks and volumes are made, nothing is started.",
+            block(shlex.join((*manifest.compose, "up", "--no-start"))),
+        )
+    )
+
+
 def _ordered(manifest: Manifest) -> list[ComponentRecord]:
-    """Configuration and images first: they say what the volumes are and what runs on them."""
-    first = ("configuration", "images")
-    return sorted(manifest.components, key=lambda one: (one.kind.value not in first, one.name))
+    """Databases that have to run for it before those whose files are put in place, each by name."""
+    return sorted(
+        (one for one in manifest.components if one.kind not in FIRST),
+        key=lambda one: (one.kind not in (Kind.POSTGRES, Kind.QDRANT), one.name),
+    )
 
 
 def _end(manifest: Manifest) -> str:
     left = [f"- {_text(name)}" for name in manifest.left_out]
     waived = [f"- {_text(one.what)}: {_text(one.reason)}" for one in manifest.waived]
-    parts = ["## Afterwards", f"Remove `{PLAIN}` and `{KEY}`: they hold everything in clear."]
+    whole = shlex.join((*manifest.compose, "up", "-d"))
+    parts = ["## Afterwards"]
+    parts += ["Start whatever does not run yet, and look at it.", block(whole)] if manifest.compose else []
+    parts += [f"Remove `{PLAIN}`, `restored-configuration` and `{KEY}`: they hold everything in clear."]
     parts += ["Left out, because nothing encrypted it:", "\n".join(left)] if left else []
     parts += ["Not saved, on purpose:", "\n".join(waived)] if waived else []
     return "\n\n".join(parts)

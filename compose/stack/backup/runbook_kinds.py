@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 
 from compose.stack.backup.component import Kind
@@ -47,24 +48,25 @@ def _unpacked(name: str, place: PlaceRecord, manifest: Manifest) -> list[Step]:
 _BESIDE = ("DATA=$PWD/plain/pool-data", 'mkdir -p "$DATA"')
 
 
-def _pool(component: ComponentRecord, where: tuple[str, ...]) -> list[Step]:
+def _pool(component: ComponentRecord, where: tuple[str, ...], last: tuple[str, ...] = ()) -> list[Step]:
     """Files that lie in the pool, each by its line in the listing.
 
     Args:
         where: Commands that set `$DATA`.
+        last: Commands after the files are there.
     """
     if component.pool is None:
         return []
     listing = Q(plain(component.pool.listing))
     return [
-        "Its files lie in the pool, `../../pool` from here. (Names with line ends, tabs or backslashes need more"
-        " care.)",
+        "Its files lie in the pool, `../../pool` from here. (Names with line ends, tabs, backslashes or bytes"
+        " that are no UTF-8 need more care.)",
         (
             *where,
-            *_each("directory", ".path, (.mode // 420)", "FILE MODE", listing),
+            *_each("directory", ".path", "FILE", listing),
             '  mkdir -p "$DATA/$FILE"',
             "done",
-            *_each("file", _FILE, "FILE BLOB SUM OWNER GROUP MODE", listing),
+            *_each("file", f".path, .blob, .sha256, {_RIGHTS}", "FILE BLOB SUM OWNER GROUP MODE", listing),
             '  mkdir -p "$DATA/$(dirname "$FILE")"',
             '  case "$BLOB" in',
             '    *.zst.age) age -d -i identity.txt "../../pool/$BLOB" | zstd -d -q -c ;;',
@@ -73,20 +75,25 @@ def _pool(component: ComponentRecord, where: tuple[str, ...]) -> list[Step]:
             '    *) cat "../../pool/$BLOB" ;;',
             '  esac > "$DATA/$FILE"',
             '  echo "$SUM  $DATA/$FILE" | sha256sum -c --quiet -',
-            '  chown "$OWNER:$GROUP" "$DATA/$FILE"',
-            '  chmod "$(printf %o "$MODE")" "$DATA/$FILE"',
+            *_OWNED,
             "done",
-            *_each("symlink", ".path, .link", "FILE LINK", listing),
+            *_each("symlink", ".path, .link, (.uid // 0), (.gid // 0)", "FILE LINK OWNER GROUP", listing),
             '  mkdir -p "$DATA/$(dirname "$FILE")" && ln -sfn "$LINK" "$DATA/$FILE"',
+            '  chown -h "$OWNER:$GROUP" "$DATA/$FILE"',
             "done",
             *_each("hardlink", ".path, .link", "FILE LINK", listing),
             '  ln -f "$DATA/$LINK" "$DATA/$FILE"',
             "done",
+            *_each("directory", f".path, {_RIGHTS}", "FILE OWNER GROUP MODE", listing),
+            *_OWNED,
+            "done",
+            *last,
         ),
     ]
 
 
-_FILE = ".path, .blob, .sha256, (.uid // 0), (.gid // 0), (.mode // 420)"
+_RIGHTS = "(.uid // 0), (.gid // 0), (.mode // 420)"
+_OWNED = ('  chown "$OWNER:$GROUP" "$DATA/$FILE"', '  chmod "$(printf %o "$MODE")" "$DATA/$FILE"')
 
 
 def _each(kind: str, columns: str, names: str, listing: str) -> tuple[str, str]:
@@ -96,16 +103,54 @@ def _each(kind: str, columns: str, names: str, listing: str) -> tuple[str, str]:
 
 
 def _ollama(component: ComponentRecord, manifest: Manifest) -> list[Step]:
-    return [*_volume(component, manifest), "Start the server with `OLLAMA_NOPRUNE=1` the first time."]
+    place, inside = component.places[0] if component.places else None, str(component.fingerprint.get("path", ""))
+    below = posixpath.relpath(inside, place.target) if place and place.target and inside else "."
+    where = (*data(place), *_inner(below)) if place else _BESIDE
+    return [
+        "The server has to start with `OLLAMA_NOPRUNE=1` the first time, or it removes what it cannot place.",
+        stop(component, manifest),
+        *_pool(component, where, _lent(below)),
+        start(component, manifest),
+    ]
+
+
+def _inner(below: str) -> tuple[str, ...]:
+    """Commands that move `$DATA` to a directory in it."""
+    return (f'DATA="$DATA"/{Q(below)}', 'mkdir -p "$DATA"') if below != "." else ()
+
+
+def _lent(below: str) -> tuple[str, ...]:
+    """Commands that give the directories on the way there to whoever owns the blobs."""
+    depth = 0 if below == "." else below.count("/") + 1
+    return tuple(
+        f'{what} --reference="$DATA/blobs" "$DATA{"/.." * level}"'
+        for level in range(depth)
+        for what in ("chown", "chmod")
+    )
 
 
 def _configuration(component: ComponentRecord, manifest: Manifest) -> list[Step]:
-    commands = [f"tar -xp -f {Q(name)} -C restored-configuration" for name in named(component, ".tar")]
+    archives = named(component, ".tar")
+    look = [f"tar -xp -f {Q(name)} -C restored-configuration" for name in archives]
+    back = [f"tar -xp {_BESIDE_WHAT_IS_THERE} -f {Q(name)} -C / --strip-components=1 files" for name in archives]
+    left = f" Bring these yourself before you go on: {', '.join(_quoted(manifest.left_out))}." if (
+        manifest.left_out
+    ) else ""  # fmt: skip
     return [
-        "Compose files, `.env` and mounted configuration. The `.env` belongs to the data of this backup: passwords"
-        " in it count only together with the stores' own files.",
-        ("mkdir -p restored-configuration", *commands),
+        "Compose files, `.env` and mounted configuration, below `restored-configuration/files` by their places on"
+        " the host. The `.env` belongs to the data of this backup: passwords in it count only together with the"
+        " stores' own files.",
+        ("mkdir -p restored-configuration", *look),
+        f"On a new machine: put them where they were, with owner and mode. What is there already stays.{left}",
+        tuple(back),
     ]
+
+
+_BESIDE_WHAT_IS_THERE = "--numeric-owner --skip-old-files"
+
+
+def _quoted(names: tuple[str, ...]) -> list[str]:
+    return [f"`{name.replace('`', chr(39))}`" for name in names]
 
 
 def _images(component: ComponentRecord, manifest: Manifest) -> list[Step]:

@@ -30,15 +30,33 @@ def postgres(component: ComponentRecord, manifest: Manifest) -> list[Step]:
         for name in dumps
         if name not in own
     ]
+    strict = f"psql -X -q -v ON_ERROR_STOP=1 {user} -d postgres"
+    aside = [
+        f"printf '%s\\n' {Q(_aside(name))} | {inside} {Q(strict)}"
+        for name in sorted(component.fingerprint.get("databases", {}))
+        if name not in ("postgres", "template1")
+    ]
+    ready = f"until {inside} {Q(f'pg_isready -q -h 127.0.0.1 {user}')}; do sleep 1; done"
     return [
-        "Into a running server without these databases. Roles that exist already are named as errors; that is"
-        " fine. Passwords of the roles are those of the backup afterwards.",
+        "Into a running server; nobody else may be connected to it.",
+        (*start(component, manifest), ready),
+        "Roles that exist already are named as errors; that is fine. The roles' passwords are those of the backup"
+        " afterwards.",
         tuple(globals_),
-        "Each dump makes its database with its owner, rights and settings. One that is in the way is renamed first"
-        " (`ALTER DATABASE … RENAME TO …_old`), never dropped.",
+        "A database that is in the way (a new server makes one itself) is renamed, never dropped: to"
+        " `…_before_restore`.",
+        tuple(aside),
+        "Each dump makes its database with its owner, rights and settings.",
         tuple(made + there),
         (f"{inside} {Q(f'vacuumdb {user} --all --analyze-only')}",),
     ]
+
+
+def _aside(database: str) -> str:
+    """What renames a database that is there; it gives psql its next command (`\\gexec`)."""
+    literal = database.replace("'", "''")
+    rename = "format('ALTER DATABASE %I RENAME TO %I', datname, left(datname, 40) || '_before_restore')"
+    return f"SELECT {rename} FROM pg_database WHERE datname = '{literal}' \\gexec"
 
 
 def redis(component: ComponentRecord, manifest: Manifest) -> list[Step]:
@@ -72,19 +90,22 @@ def redis(component: ComponentRecord, manifest: Manifest) -> list[Step]:
 def neo4j(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     """Neo4j: each dump is checked before it replaces anything."""
     volume = Q(component.places[0].source + ":/data") if component.places else "neo4j_data:/data"
-    run = f'docker run --rm -v {volume} -v "$PWD/plain":/plain {Q(component.image_id or component.image)}'
+    dumps = sorted(named(component, ".dump"), key=lambda name: (name.endswith("/system.dump"), name))
+    where = posixpath.dirname(dumps[0]) if dumps else "plain"
+    image = Q(component.image_id or component.image)
+    run = f'docker run --rm -v {volume} -v "$PWD"/{Q(where)}:/dumps:ro {image} neo4j-admin database'
     found: list[Step] = [
         "`load` deletes the old database before it looks at the dump: check each dump first, and copy the data"
-        " directory. The system database holds users and roles; it comes last.",
-        stop(component, manifest),
+        " directory. The system database holds users and roles; it comes last. The server's own user has to read"
+        " the dumps; the directory above them stays yours alone.",
+        (*stop(component, manifest), f"chmod -R a+rX {Q(where)}"),
     ]
-    dumps = sorted(named(component, ".dump"), key=lambda name: (name.endswith("/system.dump"), name))
     for name in dumps:
-        database, source = Q(posixpath.basename(name)[: -len(".dump")]), Q("/" + posixpath.dirname(name))
+        database = Q(posixpath.basename(name)[: -len(".dump")])
         found.append(
             (
-                f"{run} neo4j-admin database check {database} --from-path={source} --temp-path=/tmp",
-                f"{run} neo4j-admin database load {database} --from-path={source} --overwrite-destination=true",
+                f"{run} check {database} --from-path=/dumps --temp-path=/tmp",
+                f"{run} load {database} --from-path=/dumps --overwrite-destination=true",
             )
         )
     found.append(start(component, manifest))

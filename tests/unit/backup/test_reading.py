@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from compose.stack.backup.component import Kind, Manner
@@ -180,6 +180,7 @@ paths = st.text(st.characters(exclude_categories=["Cc"]), min_size=1, max_size=2
 
 
 @given(paths)
+@example("caf\udce9")
 def test_lines_of_files_are_read_as_they_were_written(path: str) -> None:
     """Any name that stays inside, also one that is no UTF-8."""
     key = blob_key("clear", "c" * 64, ("zstd",))
