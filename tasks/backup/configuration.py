@@ -11,17 +11,18 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from blocks.releases import RECORD
+from blocks.stores.content_reads import read_tar
 from compose.stack import commands
 from compose.stack.backup.configuration import FILES, archive_name
 from compose.stack.backup.manifest import FileRecord
 from compose.stack.errors import OpsError
 from compose.stack.literals import take_out
+from tasks.backup.beside import Beside
 from tasks.backup.configuration_files import Collected, collect
 from tasks.backup.look import look
-from tasks.backup.pouring import stored
+from tasks.backup.pouring import pour, stored
 from tasks.backup.procedure import Saved, Saving
 from tasks.releases import store
 
@@ -66,6 +67,7 @@ class ConfigurationProcedure:
                 "secret_files": len(secret),
             },
             moment=self.moment,
+            checked="content" if self.saving.verify == "content" else "none",
             left_out=() if sealed else tuple(sorted(self._plain_names(secret))),
             notes=tuple(self.found.notes),
         )
@@ -79,17 +81,25 @@ class ConfigurationProcedure:
 
     def _archive(self, path: str, members: Mapping[str, bytes], *, secret: bool) -> FileRecord:
         size = sum(map(len, members.values()))
+        check = Beside(read_tar, path) if self.saving.verify == "content" else None
         with self.saving.files.file(path, estimate=size, secret=secret) as sink:
-            out: Any = _Out(sink)
-            with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-                for directory in sorted({above for name in members for above in _directories(name)}):
-                    archive.addfile(self._entry(directory, tarfile.DIRTYPE, 0o700))
-                for name, data in sorted(members.items()):
-                    entry = self._entry(name, tarfile.REGTYPE, 0o600)
-                    entry.size = len(data)
-                    archive.addfile(entry, io.BytesIO(data))
-                    self.saving.progress(len(data))
+            pour(self.saving, self._packed(members), sink, check)
+            if check is not None:
+                check.finish()
         return stored(sink, path)
+
+    def _packed(self, members: Mapping[str, bytes]) -> Iterator[bytes]:
+        """An archive, piece by piece."""
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for directory in sorted({above for name in members for above in _directories(name)}):
+                archive.addfile(self._entry(directory, tarfile.DIRTYPE, 0o700))
+            for name, data in sorted(members.items()):
+                entry = self._entry(name, tarfile.REGTYPE, 0o600)
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+                yield _taken(out)
+        yield _taken(out)
 
     def _entry(self, name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
         """A member with the rights that the file has on this host; what we made is its owner's alone."""
@@ -128,6 +138,9 @@ def _directories(name: str) -> Iterator[str]:
         above = posixpath.dirname(above)
 
 
-class _Out:
-    def __init__(self, sink: Any) -> None:
-        self.write = sink.write
+def _taken(out: io.BytesIO) -> bytes:
+    """What was written since the last call."""
+    data = out.getvalue()
+    out.seek(0)
+    out.truncate()
+    return data

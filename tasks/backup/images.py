@@ -90,6 +90,7 @@ class ImagesProcedure:
                 "pulled": self.pulled,
             },
             moment=self.moment,
+            checked=self.saving.verify,  # its blobs are proven by their hashes, as those of any pool
         )
 
     def close(self) -> None:

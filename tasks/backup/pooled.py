@@ -131,6 +131,7 @@ class PooledProcedure:
         return Saved(
             tool="pool", tool_version="1", pool=listing.write(self.saving, self._written),
             fingerprint=listing.totals.fingerprint(), moment=self.moment, downtime=self.downtime,
+            checked=self.saving.verify,  # no tool reads single files: each blob's hash is all that there is
             notes=listing.totals.notes(),
         )  # fmt: skip
 

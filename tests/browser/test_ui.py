@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.by import By
@@ -120,6 +121,22 @@ def test_reports_are_read(page: Browser, prefect_lab: PrefectLab, shop: str, wat
         page.open(f"{prefect_lab.url}/artifacts/key/{key}")
         page.click("a[href*='/artifacts/artifact/']")
         page.says("store", "queue", "api", "web", *words)
+
+
+def test_backup_by_the_form(page: Browser, prefect_lab: PrefectLab, shop: str, watched: Watch, tmp_path: Path):
+    """Its choices explain themselves; what was saved, and on which target, is a page of its own afterwards."""
+    prefect_lab.home.add_to_env({"OPS_BACKUP_TARGETS": f"shelf={tmp_path}"})
+    open_form(page, prefect_lab, "backup/light")
+    assert choices(page, "Stack") >= {"light", "shop"}
+    assert choices(page, "Verify") == {"none", "content"}
+    assert "who stands still" in field(page, "Mode").text
+    run = submitted(page, prefect_lab, "backup/light", Stack="shop", Verify="content")
+    prefect_lab.completes(run)
+    page.says("back up shop", "Completed")
+    page.open(f"{prefect_lab.url}/artifacts/key/backup-shop")
+    page.click("a[href*='/artifacts/artifact/']")
+    page.says("configuration", "images", "shelf", "complete")
+    assert list(tmp_path.glob("*/backups/*/manifest.json"))
 
 
 def test_schedules_automations_and_blocks_are_seen(page: Browser, prefect_lab: PrefectLab, watched: Watch):

@@ -407,6 +407,28 @@ def test_encrypted_once_somebody_has_proven_the_key(shop: Shop, tmp_path: Path) 
     assert (proven.exit_code, proven.errors) == (Exit.DONE, [])
 
 
+def test_what_was_read_while_it_was_saved_needs_no_key_later(shop: Shop, tmp_path: Path) -> None:
+    """Its bytes are still those, and a changed byte is found as ever."""
+    key = tmp_path / "backup.key"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPS_BACKUP_RECIPIENTS", keys.new(shop.home, key))
+        keys.prove(shop.home, str(key))
+        report = shop.back_up(verify="content")
+    request = shop.request(VerifyBackupRequest, id=report.id, level="content")
+    told = proving.verify_backup(request, shop.home, Plainly())
+    assert (told.exit_code, told.errors) == (Exit.DONE, [])
+    assert "while they were saved" in told.headline
+    found = shelves.gather(shop.home, shop.request(VerifyBackupRequest), [f"one={shop.one}"])
+    assert next(view for view in found.views if view.id == report.id).verified == "content"
+    place = next(shop.one.glob(f"*/backups/{report.id}"))
+    assert len(list((place / "records").glob("*.json"))) == 2, "one when it was saved, one of today"
+    dump = place / "db" / "shop.dump.zst.age"
+    data = bytearray(dump.read_bytes())
+    data[len(data) // 2] ^= 1
+    dump.write_bytes(bytes(data))
+    assert proving.verify_backup(request, shop.home, Plainly()).exit_code == Exit.FAILED
+
+
 def test_without_recipients_secrets_are_left_out_by_name(shop: Shop) -> None:
     """Nothing secret lies on a target in clear, nor is it printed."""
     report = shop.back_up()
