@@ -98,15 +98,22 @@ services:
     init: true
     command: [sh, -c, "cat /etc/shop.conf && exec sleep 3600"]
     volumes: ["old:/data", "./shop.conf:/etc/shop.conf:ro"]
+  depot:
+    image: {images.BUSYBOX}
+    init: true
+    command: [sleep, "3600"]
+    volumes: ["depot:/data", "./uploads:/uploads"]
+    x-ops: {{backup: {{pool: true}}}}
   idle:
     image: {images.BUSYBOX}
     init: true
     command: [sleep, "3600"]
-volumes: {{pg: {{}}, cache: {{}}, vectors: {{}}, graph: {{}}, models: {{}}, old: {{}}, faiss: {{}}, metrics: {{}}}}
+volumes: {{pg: {{}}, cache: {{}}, vectors: {{}}, graph: {{}}, models: {{}}, old: {{}}, faiss: {{}}, metrics: {{}},
+  depot: {{}}}}
 networks: {{default: {{ipam: {{config: [{{subnet: 10.214.68.0/24}}]}}}}}}
 """
 SECRETS = f"DB_PASSWORD={CANARY}-1\nREDIS_SECRET={CANARY}-2\nGRAPH_PASSWORD={CANARY}-3\n"
-LOOK = "cat /data/link; stat -c '%n %A %u %g' /data /data/*"
+LOOK = "cat /data/link; find /data -exec stat -c '%n %A %u %g %h' {} +"
 ROOT = ("exec", "-u", "0")
 
 
@@ -174,8 +181,13 @@ class Shop:
         added = {"index": "things", "vectors": [[1.0, 2.0], [5.0, 6.0]]}
         self.call("faiss", 8000, "/add_vectors", added, f"Bearer {TOKEN}")
         assert poll(lambda: self.scraped() > 2, 60)
-        script = "echo precious > /data/file; chmod 640 /data/file; chown 1234:1234 /data /data/file"
-        docker(*ROOT, self.name("legacy"), "sh", "-c", f"{script}; ln -s file /data/link")
+        script = (
+            "mkdir -p /data/deep/er; chmod 750 /data/deep; echo precious > /data/deep/file; ln -s deep/file /data/link;"
+            " ln /data/deep/file /data/deep/er/same; chmod 640 /data/deep/file; chown -R 1234:1234 /data"
+        )
+        for service in ("legacy", "depot"):
+            docker(*ROOT, self.name(service), "sh", "-c", script)
+        docker(*ROOT, self.name("depot"), "sh", "-c", "echo photo > /uploads/a.jpg; chown 7:7 /uploads/a.jpg")
         docker(*ROOT, self.name("idle"), "sh", "-c", "echo written > /note")
 
     def scraped(self, at: float = 0.0) -> int:
@@ -205,6 +217,8 @@ class Shop:
             "models": {one["name"]: one["digest"] for one in tags["models"]},
             "said": self.call("models", 11434, "/api/generate", prompt)["response"],
             "legacy": docker("exec", self.name("legacy"), "sh", "-c", LOOK),
+            "depot": docker("exec", self.name("depot"), "sh", "-c", LOOK),
+            "uploads": docker("exec", self.name("depot"), "sh", "-c", "cd /uploads; cat a.jpg; stat -c %u *"),
             "settings": docker("exec", self.name("legacy"), "cat", "/etc/shop.conf"),
             "note": docker("exec", self.name("idle"), "cat", "/note"),
         }  # fmt: skip

@@ -26,8 +26,15 @@ def _volume(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     others = [plain(f) for f in component.files if not plain(f).endswith((".tar", ".jsonl", ".index"))]
     found += [f"Beside it: `{name.replace('`', chr(39))}`." for name in others]
     if component.pool:
-        found += _pool(component, data(component.places[0]) if component.places else _BESIDE)
+        found += _pool(component, (*data(component.places[0]), *_ASIDE) if component.places else _BESIDE)
     return [*found, start(component, manifest)]
+
+
+_ASIDE = (
+    'mkdir "$DATA".before-restore',
+    'find "$DATA" -mindepth 1 -maxdepth 1 -exec mv -t "$DATA".before-restore {} +',
+)
+"""Commands that keep what is there, and make room."""
 
 
 def _unpacked(name: str, place: PlaceRecord, manifest: Manifest) -> list[Step]:
@@ -38,8 +45,7 @@ def _unpacked(name: str, place: PlaceRecord, manifest: Manifest) -> list[Step]:
         "What is there is moved aside, not overwritten.",
         (
             *data(place),
-            'mkdir "$DATA".before-restore',
-            'find "$DATA" -mindepth 1 -maxdepth 1 -exec mv -t "$DATA".before-restore {} +',
+            *_ASIDE,
             f'tar -xp --numeric-owner --xattrs --same-owner -f {Q(name)} -C "$DATA"',
         ),
     ]
