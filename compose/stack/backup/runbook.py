@@ -109,8 +109,9 @@ def _component(component: ComponentRecord, manifest: Manifest) -> str:
     notes = "\n".join(f"- {_text(note)}" for note in component.notes)
     said = " ".join(part for part in (tool, image) if part)
     parts = [f"## {_text(component.name)} ({component.kind.value})", said, notes]
-    for step in filter(None, steps(component, manifest)):
-        parts.append(block(*step) if isinstance(step, tuple) else step)
+    for step in steps(component, manifest):
+        if step:
+            parts.append(block(*step) if isinstance(step, tuple) else step)
     return "\n\n".join(part for part in parts if part)
 
 
