@@ -182,8 +182,8 @@ class Shop:
         self.call("faiss", 8000, "/add_vectors", added, f"Bearer {TOKEN}")
         assert poll(lambda: self.scraped() > 2, 60)
         script = (
-            "mkdir -p /data/deep/er; chmod 750 /data/deep; echo precious > /data/deep/file;"
-            " ln -s deep/file /data/link; ln /data/deep/file /data/deep/er/same; chmod 640 /data/deep/file; chown -R 1234:1234 /data"
+            "mkdir -p /data/deep/er; chmod 750 /data/deep; echo precious > /data/deep/file; cd /data;"
+            " ln -s deep/file link; ln deep/file deep/er/same; chmod 640 deep/file; chown -R 1234:1234 /data"
         )
         for service in ("legacy", "depot"):
             docker(*ROOT, self.name(service), "sh", "-c", script)
