@@ -12,11 +12,12 @@ from bench.place import REPOSITORY, Place
 from bench.tally import Row, Tally
 from tests.images import BUSYBOX, present
 
-CHROMA, NEO4J = "sutazai/chromadb:1.5.9", "sutazai/neo4j:5.26.30"
+CHROMA, NEO4J, FAISS = "sutazai/chromadb:1.5.9", "sutazai/neo4j:5.26.30", "sutazai/faiss:17.0.0"
 FILES = "volume-files"
 ROWS = (
     Row("stands still: Chroma, new", "down: chroma"),
     Row("stands still: Neo4j, new", "down: neo4j"),
+    Row("stands still: the FAISS service, new", "down: faiss"),
     Row("stands still: a plain volume of {half}, its service ready at once", f"down: {FILES}"),
 )
 
@@ -49,6 +50,14 @@ def services() -> dict[str, dict[str, Any]]:
             "volumes": ["neo4j:/data", f"{REPOSITORY}/compose/config/neo4j/neo4j.conf:/conf/neo4j.conf:ro"],
             "stop_grace_period": "60s",
             "healthcheck": _listens(7687),
+        }
+    if present(FAISS):
+        made["faiss"] = {
+            "image": FAISS,
+            "environment": {"API_TOKEN": "of-a-bench-only-and-long-enough"},
+            "volumes": ["faiss:/data"],
+            "healthcheck": _listens(8000),
+            "x-ops": {"role": "faiss"},
         }
     return made
 
