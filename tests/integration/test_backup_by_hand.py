@@ -108,6 +108,7 @@ services:
     image: {images.BUSYBOX}
     init: true
     command: [sleep, "3600"]
+    deploy: {{replicas: 2}}
 volumes: {{pg: {{}}, cache: {{}}, vectors: {{}}, graph: {{}}, models: {{}}, old: {{}}, faiss: {{}}, metrics: {{}},
   depot: {{}}}}
 networks: {{default: {{ipam: {{config: [{{subnet: 10.214.68.0/24}}]}}}}}}
@@ -123,9 +124,9 @@ class Shop:
     def __init__(self, project: ComposeProject) -> None:
         self.project = project
 
-    def name(self, service: str) -> str:
+    def name(self, service: str, number: int = 1) -> str:
         """A container's name."""
-        return f"{self.project.name}-{service}-1"
+        return f"{self.project.name}-{service}-{number}"
 
     def sql(self, script: str, database: str = "shop", user: str = "boss") -> str:
         """What PostgreSQL says over the network, with a password."""
@@ -188,7 +189,8 @@ class Shop:
         for service in ("legacy", "depot"):
             docker(*ROOT, self.name(service), "sh", "-c", script)
         docker(*ROOT, self.name("depot"), "sh", "-c", "echo photo > /uploads/a.jpg; chown 7:7 /uploads/a.jpg")
-        docker(*ROOT, self.name("idle"), "sh", "-c", "echo written > /note")
+        for number in (1, 2):
+            docker(*ROOT, self.name("idle", number), "sh", "-c", f"echo written by {number} > /note")
 
     def scraped(self, at: float = 0.0) -> int:
         """How often the metrics were written down in the hour before a moment; now by default."""
@@ -220,7 +222,7 @@ class Shop:
             "depot": docker("exec", self.name("depot"), "sh", "-c", LOOK),
             "uploads": docker("exec", self.name("depot"), "sh", "-c", "cd /uploads; cat a.jpg; stat -c %u *"),
             "settings": docker("exec", self.name("legacy"), "cat", "/etc/shop.conf"),
-            "note": docker("exec", self.name("idle"), "cat", "/note"),
+            "notes": [docker("exec", self.name("idle", number), "cat", "/note") for number in (1, 2)],
         }  # fmt: skip
 
 

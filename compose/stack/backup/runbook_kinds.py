@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from compose.stack.backup.component import Kind
 from compose.stack.backup.manifest import ComponentRecord, Manifest, PlaceRecord
-from compose.stack.backup.runbook_shell import Q, Step, compose, data, named, plain, start, stop
+from compose.stack.backup.runbook_shell import Q, Step, data, named, plain, start, stop
 from compose.stack.backup.runbook_stores import neo4j, postgres, qdrant, redis
 
 
@@ -22,7 +22,7 @@ def _volume(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     places = component.places if len(component.places) == len(archives) else component.places[:1] * len(archives)
     found: list[Step] = [stop(component, manifest)]
     for name, place in zip(archives, places, strict=False):
-        found += _unpacked(name, place, manifest)
+        found += _poured(component, name, place, manifest) if place.kind == "layer" else _unpacked(name, place)
     others = [plain(f) for f in component.files if not plain(f).endswith((".tar", ".jsonl", ".index"))]
     found += [f"Beside it: `{name.replace('`', chr(39))}`." for name in others]
     if component.pool:
@@ -37,10 +37,19 @@ _ASIDE = (
 """Commands that keep what is there, and make room."""
 
 
-def _unpacked(name: str, place: PlaceRecord, manifest: Manifest) -> list[Step]:
-    if place.kind == "layer":
-        container = f'"$({compose(manifest, "ps -aq", Q(place.service))} | head -n 1)"'
-        return ["Into the container that the service has now.", (f"docker cp - {container}:/ < {Q(name)}",)]
+def _poured(component: ComponentRecord, name: str, place: PlaceRecord, manifest: Manifest) -> list[Step]:
+    """What a container had written outside its volumes."""
+    number = component.name.rpartition("-")[2]
+    labels = {"project": manifest.project, "service": place.service}
+    labels |= {"container-number": number} if number.isdecimal() else {}
+    chosen = " ".join(f"--filter {Q(f'label=com.docker.compose.{key}={value}')}" for key, value in labels.items())
+    return [
+        "Into the container that the service has now.",
+        (f'docker cp - "$(docker ps -aq {chosen} | head -n 1)":/ < {Q(name)}',),
+    ]
+
+
+def _unpacked(name: str, place: PlaceRecord) -> list[Step]:
     return [
         "What is there is moved aside, not overwritten.",
         (
