@@ -33,6 +33,7 @@ UPKEEP: Mapping[str, str] = {
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P14D",
     "PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY": "true",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "ops",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",  # not that each of fifty steps has ended
 }
 """History is kept for a month; a schedule taken out of prefect.yaml goes; our own log records reach the UI."""
 

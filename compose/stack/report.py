@@ -147,11 +147,10 @@ def _cell(value: Any) -> str:
 
 
 def plan_markdown(report: DeployReport) -> str:
-    """The plan as a page."""
+    """The plan as a page; its headline is the page's description."""
     return "\n\n".join(
         [
             f"# Plan for {report.stack} (project {report.project})",
-            report.headline,
             markdown_table(report.plan),
             bullets("Findings", report.findings),
             bullets("Orphans (named, never removed unasked)", report.orphans),
@@ -160,7 +159,7 @@ def plan_markdown(report: DeployReport) -> str:
 
 
 def report_markdown(report: DeployReport) -> str:
-    """The report as a page."""
+    """The report as a page; its headline is the page's description."""
     rows = [
         {
             "service": o.service, "action": o.action, "state": o.state, "seconds": o.seconds,
@@ -171,7 +170,6 @@ def report_markdown(report: DeployReport) -> str:
     return "\n\n".join(
         [
             f"# {report.kind.title()} of {report.stack} (project {report.project})",
-            f"**{report.headline}**",
             markdown_table(rows),
             f"Critical path: {' → '.join(report.critical_path) or '-'}",
             markdown_table(phase_rows(report.outcomes, report.phases)),

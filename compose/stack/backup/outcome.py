@@ -23,12 +23,11 @@ class WorkReport(Outcome):
 
 
 def work_markdown(report: WorkReport) -> str:
-    """The report as a page."""
+    """The report as a page; its headline is the page's description."""
     return "\n\n".join(
         part
         for part in (
             f"# {report.what.capitalize()} of backups of {report.stack}",
-            f"**{report.headline}**",
             markdown_table(report.rows) if report.rows else "",
             bullets("Problems", report.errors),
             bullets("Notes", report.notes),

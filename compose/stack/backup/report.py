@@ -114,7 +114,7 @@ def component_rows(report: BackupReport) -> list[dict[str, Any]]:
 
 
 def backup_markdown(report: BackupReport) -> str:
-    """The report as a page."""
+    """The report as a page; its headline is the page's description."""
     targets = [{"target": t.target, "state": t.state, "why": t.reason} for t in report.targets]
     stood = (
         f"Writers ({', '.join(report.writers)}) stood still for {report.writers_stop:.1f} s."
@@ -125,7 +125,6 @@ def backup_markdown(report: BackupReport) -> str:
         part
         for part in (
             f"# Backup of {report.stack}",
-            f"**{report.headline}**",
             markdown_table(component_rows(report)),
             markdown_table(targets),
             stood,
@@ -139,14 +138,13 @@ def backup_markdown(report: BackupReport) -> str:
 
 
 def backup_plan_markdown(report: BackupReport) -> str:
-    """The plan as a page."""
+    """The plan as a page; its headline is the page's description."""
     shown = [
         {**row, "bytes": megabytes(row["bytes"]) if row.get("bytes") is not None else None} for row in report.plan
     ]
     return "\n\n".join(
         (
             f"# Plan of a backup of {report.stack}",
-            report.headline,
             markdown_table(shown),
             bullets("Problems", report.errors),
             bullets("Notes", report.notes),
@@ -157,13 +155,21 @@ def backup_plan_markdown(report: BackupReport) -> str:
 def holds(fingerprint: Mapping[str, Any]) -> str:
     """A fingerprint in a few words: its counts."""
     counts = [
-        f"{value} {key}"
+        _counted(value, key)
         for key, value in fingerprint.items()
         if isinstance(value, int) and not isinstance(value, bool)
     ]
     lists = [
-        f"{len(value)} {key}"
+        _counted(len(value), key)
         for key, value in fingerprint.items()
         if isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
     ]
     return ", ".join((*lists, *counts)[:4])
+
+
+def _counted(number: int, key: str) -> str:
+    """`1 database`, `3 secret files`."""
+    name = key.replace("_", " ")
+    if number == 1 and name != "series":
+        name = f"{name[:-3]}y" if name.endswith("ies") else name.removesuffix("s")
+    return f"{number} {name}"
