@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from compose.stack.backup.component import Component, Kind
 from compose.stack.backup.facts import Facts
-from compose.stack.backup.inventory import configuration_binds
+from tasks.backup.configuration_files import collect
 from tasks.work import Work
 
 
@@ -22,7 +22,8 @@ def _size(work: Work, facts: Facts, component: Component, volumes: Mapping[str, 
     if component.kind is Kind.IMAGES:
         return _images(work, facts)
     if component.kind is Kind.CONFIGURATION:
-        return sum(facts.binds[source].bytes for source in configuration_binds(facts))
+        found = collect(work, facts)
+        return sum(map(len, (*found.clear.values(), *found.secret.values())))
     sources = {place.source for place in component.places}
     return sum(facts.binds[one].bytes if one in facts.binds else (volumes.get(one) or 0) for one in sources)
 
