@@ -105,7 +105,8 @@ class ConfigurationProcedure:
         """A member with the rights that the file has on this host; what we made is its owner's alone."""
         entry = tarfile.TarInfo(name)
         entry.type, entry.mode = kind, mode
-        if there := self.found.rights.get("/" + name.removeprefix(f"{FILES}/")):
+        there = self.found.rights.get(name.removeprefix(FILES)) if name.startswith(f"{FILES}/") else None
+        if there is not None:
             entry.mode, entry.uid, entry.gid = stat.S_IMODE(there.st_mode), there.st_uid, there.st_gid
             entry.mtime = int(there.st_mtime)
         return entry

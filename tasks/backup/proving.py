@@ -86,7 +86,7 @@ def _report(shelves: Shelves, name: str, request: VerifyBackupRequest, found: di
         code = Exit.FAILED
     elif vouched:
         said = (
-            f"{name}: every byte on {on} is as it was written; no key was given, and {len(vouched)} encrypted"
+            f"{name}: what was read on {on} is as it was written; no key was given, and {len(vouched)} encrypted"
             " files were read by their own tools while they were saved"
         )
     else:

@@ -118,8 +118,9 @@ def _each(kind: str, columns: str, names: str, listing: str) -> tuple[str, str]:
 
 
 def _ollama(component: ComponentRecord, manifest: Manifest) -> list[Step]:
-    place, inside = component.places[0] if component.places else None, str(component.fingerprint.get("path", ""))
-    below = posixpath.relpath(inside, place.target) if place and place.target and inside else "."
+    inside = str(component.fingerprint.get("path") or next((one.target for one in component.places), ""))
+    place = next((one for one in component.places if f"{inside}/".startswith(f"{one.target}/")), None)
+    below = posixpath.relpath(inside, place.target) if place else "."
     where = (*data(place), *_inner(below)) if place else _BESIDE
     return [
         "The server has to start with `OLLAMA_NOPRUNE=1` the first time, or it removes what it cannot place.",
