@@ -68,7 +68,8 @@ def pytest_command(clone: Path, rest: Sequence[str], *, fast: bool) -> tuple[str
     rooms = () if any(_is_test(clone, word) for word in rest) else ROOMS
     there = tuple(room for room in rooms if (clone / room).is_dir())
     chosen = ("-m", FAST) if fast else ()
-    return (sys.executable, "-m", "pytest", "--timeout=1200", *chosen, *there, *rest)
+    slow = ("--durations=20", "--durations-min=20")
+    return (sys.executable, "-m", "pytest", "--timeout=1200", *slow, *chosen, *there, *rest)
 
 
 def _worth_a_second_try(clone: Path) -> list[str]:
