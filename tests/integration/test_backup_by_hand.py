@@ -116,6 +116,8 @@ networks: {{default: {{ipam: {{config: [{{subnet: 10.214.68.0/24}}]}}}}}}
 SECRETS = f"DB_PASSWORD={CANARY}-1\nREDIS_SECRET={CANARY}-2\nGRAPH_PASSWORD={CANARY}-3\n"
 LOOK = "cat /data/link; find /data -exec stat -c '%n %A %u %g %h' {} +"
 ROOT = ("exec", "-u", "0")
+SETTLED = 5.0
+"""Seconds after which no scrape is under way any more."""
 
 
 class Shop:
@@ -181,7 +183,7 @@ class Shop:
         self.call("faiss", 8000, "/create_index", things, f"Bearer {TOKEN}")
         added = {"index": "things", "vectors": [[1.0, 2.0], [5.0, 6.0]]}
         self.call("faiss", 8000, "/add_vectors", added, f"Bearer {TOKEN}")
-        assert poll(lambda: self.scraped() > 2, 60)
+        assert poll(lambda: self.scraped(time.time() - SETTLED) > 2, 60)
         script = (
             "mkdir -p /data/deep/er; chmod 750 /data/deep; echo precious > /data/deep/file; cd /data;"
             " ln -s deep/file link; ln deep/file deep/er/same; chmod 640 deep/file; chown -R 1234:1234 /data"
@@ -192,9 +194,9 @@ class Shop:
         for number in (1, 2):
             docker(*ROOT, self.name("idle", number), "sh", "-c", f"echo written by {number} > /note")
 
-    def scraped(self, at: float = 0.0) -> int:
-        """How often the metrics were written down in the hour before a moment; now by default."""
-        path = f"/api/v1/query?query=count_over_time(up[1h])&time={at or time.time()}"
+    def scraped(self, at: float) -> int:
+        """How often the metrics were written down in the hour before a moment."""
+        path = f"/api/v1/query?query=count_over_time(up[1h])&time={at}"
         found = self.call("metrics", 9090, path)
         return int(found["data"]["result"][0]["value"][1]) if found and found["data"]["result"] else 0
 
@@ -244,7 +246,7 @@ def shop(lab: Lab) -> Shop:
 
 def test_the_runbook_alone_brings_everything_back(lab: Lab, shop: Shop, tmp_path: Path) -> None:
     """No line of ours runs: containers, volumes, files and state directory are gone; sh, docker, age and zstd."""
-    before, moment = shop.holds(), time.time()
+    before, moment = shop.holds(), time.time() - SETTLED
     scraped = shop.scraped(moment)
     key, target = tmp_path / "backup.key", tmp_path / "target"
     target.mkdir(mode=0o700)
