@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tasks.backup.look import inventory
 from tasks.backup.procedure import Saving, Stopping
 from tasks.work import Work
 from tests import images
+from tests.engine_state import docker
 from tests.fakes.backup_files import MemoryFiles
 from tests.lab import Lab
 from tests.projects import ComposeProject
@@ -37,6 +39,36 @@ def laboratory(place: Path) -> Iterator[Lab]:
 def network(number: int) -> str:
     """The network of a project of these tests."""
     return f"\nnetworks: {{default: {{ipam: {{config: [{{subnet: 10.214.{number}.0/24}}]}}}}}}\n"
+
+
+@contextmanager
+def restored(
+    image: str, place: str, data: bytes, given: Sequence[str] = (), command: Sequence[str] = ()
+) -> Iterator[str]:
+    """A container with an archive as its data, unpacked by tar alone; its address.
+
+    Args:
+        image: Has tar in it.
+        place: Path in the container at which the data lies.
+        given: More options of `docker run`.
+        command: What the container runs; the image's own by default.
+    """
+    name = "t-restored"
+    try:
+        docker("volume", "create", name)
+        mount = ("-v", f"{name}:{place}")
+        unpack = ("run", "--rm", "-i", "--user", "0:0", *mount, "--entrypoint", "tar", image)
+        subprocess.run(["docker", *unpack, "-xp", "--numeric-owner", "-C", place], input=data, check=True)
+        docker("run", "-d", "--name", name, *mount, *given, image, *command)
+        yield address(name)
+    finally:
+        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
+        subprocess.run(["docker", "volume", "rm", "-f", name], capture_output=True, check=False)
+
+
+def address(name: str) -> str:
+    """Where a container is reached."""
+    return docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
 
 
 def opened(lab: Lab, project: ComposeProject) -> Work:

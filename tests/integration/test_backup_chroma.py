@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import subprocess
 import tarfile
 import threading
 import time
@@ -20,8 +19,7 @@ from compose.stack.errors import Failed, Refused
 from tasks.backup.procedures import procedure_for
 from tasks.backup.stopping import Stopper
 from tests import images
-from tests.engine_state import docker
-from tests.saving_lab import component, laboratory, network, opened, saving
+from tests.saving_lab import address, component, laboratory, network, opened, restored, saving
 
 pytestmark = [pytest.mark.engine, pytest.mark.stack]
 IMAGE = "sutazai/chromadb:1.5.9"
@@ -46,10 +44,6 @@ def call(address, path, body=None):
     request = urllib.request.Request(f"http://{address}:8000{path}", data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.loads(answer.read())
-
-
-def address(name):
-    return docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
 
 
 def vector(number):
@@ -114,7 +108,10 @@ def test_a_copy_under_load_answers_as_the_store_did(scene, tmp_path):
     assert before < stopped < after
     assert StopJournal(work.home).empty
     assert saved.fingerprint["collections"]["papers"] == {"count": 1000, "dimension": 8}
-    with restored(given.files.plain["chroma/data.tar"]) as scratch:
+    serve = ("run", "--path", "/var/tmp", "--host", "0.0.0.0", "--port", "8000")
+    user = ("--user", "10001:10001", "-e", "HOME=/tmp")
+    with restored(IMAGE, "/var/tmp", given.files.plain["chroma/data.tar"], user, serve) as scratch:
+        assert poll(lambda: alive(scratch), 60)
         names = {one["name"]: one["id"] for one in call(scratch, BASE)}
         query = {"query_embeddings": [vector(3), vector(77)], "n_results": 5}
         assert (
@@ -126,37 +123,6 @@ def test_a_copy_under_load_answers_as_the_store_did(scene, tmp_path):
     missing = {name for name, at in writer.acknowledged.items() if at < before} - there
     assert not missing
     assert not {name for name, at in writer.sent.items() if at > stopped} & there
-
-
-@contextlib.contextmanager
-def restored(data):
-    """A scratch container with the archive as its data; its address."""
-    name = "t-chroma-scratch"
-    try:
-        docker("volume", "create", name)
-        fill = (
-            "docker",
-            "run",
-            "--rm",
-            "-i",
-            "--user",
-            "0:0",
-            "-v",
-            f"{name}:/var/tmp",
-            "--entrypoint",
-            "tar",
-            IMAGE,
-        )
-        subprocess.run([*fill, "-xp", "--numeric-owner", "-C", "/var/tmp"], input=data, check=True)
-        given = ("--user", "10001:10001", "-e", "HOME=/tmp", "-v", f"{name}:/var/tmp")
-        serve = ("run", "--path", "/var/tmp", "--host", "0.0.0.0", "--port", "8000")
-        docker("run", "-d", "--name", name, *given, IMAGE, *serve)
-        where = address(name)
-        assert poll(lambda: alive(where), 60)
-        yield where
-    finally:
-        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
-        subprocess.run(["docker", "volume", "rm", "-f", name], capture_output=True, check=False)
 
 
 def alive(where):

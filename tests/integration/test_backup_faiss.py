@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import urllib.request
 
 import pytest
@@ -13,8 +12,7 @@ from blocks.polling import poll
 from tasks.backup.procedures import procedure_for
 from tasks.backup.stopping import Stopper
 from tests import images
-from tests.engine_state import docker
-from tests.saving_lab import component, laboratory, network, opened, saving
+from tests.saving_lab import address, component, laboratory, network, opened, restored, saving
 
 pytestmark = [pytest.mark.engine, pytest.mark.stack]
 IMAGE = "sutazai/faiss:17.0.0"
@@ -38,10 +36,6 @@ def call(where, path, body=None):
         urllib.request.Request(f"http://{where}:8000{path}", data, headers), timeout=20
     ) as a:
         return json.loads(a.read())
-
-
-def address(name):
-    return docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
 
 
 def alive(where):
@@ -70,34 +64,7 @@ def test_another_server_answers_from_the_copy(tmp_path):
             procedure.close()
         print("downtime", saved.downtime)
         assert saved.fingerprint["indexes"]["things"]["ntotal"] == 300
-        with restored(given.files.plain["faiss/data.tar"]) as scratch:
+        token = ("-e", f"API_TOKEN={TOKEN}")
+        with restored(IMAGE, "/data", given.files.plain["faiss/data.tar"], token) as scratch:
+            assert poll(lambda: alive(scratch), 60)
             assert call(scratch, "/search", asked) == call(address(f"{project.name}-faiss-1"), "/search", asked)
-
-
-@contextlib.contextmanager
-def restored(data):
-    """A scratch container with the archive as its data; its address."""
-    name = "t-faiss-scratch"
-    try:
-        docker("volume", "create", name)
-        fill = (
-            "docker",
-            "run",
-            "--rm",
-            "-i",
-            "--user",
-            "0:0",
-            "-v",
-            f"{name}:/data",
-            "--entrypoint",
-            "tar",
-            IMAGE,
-        )
-        subprocess.run([*fill, "-xp", "--numeric-owner", "-C", "/data"], input=data, check=True)
-        docker("run", "-d", "--name", name, "-e", f"API_TOKEN={TOKEN}", "-v", f"{name}:/data", IMAGE)
-        where = address(name)
-        assert poll(lambda: alive(where), 60)
-        yield where
-    finally:
-        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
-        subprocess.run(["docker", "volume", "rm", "-f", name], capture_output=True, check=False)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -18,9 +17,8 @@ from blocks.polling import poll
 from tasks.backup.procedures import procedure_for
 from tasks.backup.stopping import Stopper
 from tests import images
-from tests.engine_state import docker
 from tests.lab import REPOSITORY
-from tests.saving_lab import component, laboratory, network, opened, saving
+from tests.saving_lab import address, component, laboratory, network, opened, restored, saving
 
 pytestmark = [pytest.mark.engine, pytest.mark.stack]
 IMAGE = "sutazai/loki:3.7.8"
@@ -48,10 +46,6 @@ def call(where, path, body=None):
     with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=20) as answer:
         return answer.read()
     return None
-
-
-def address(name):
-    return docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
 
 
 def lines(where):
@@ -87,35 +81,6 @@ def test_another_server_tells_the_same_lines(tmp_path):
         assert saved.downtime is not None
         assert saved.fingerprint["files"] > 0
         assert poll(lambda: lines(address(name)) == LINES, 60)
-        with restored(given.files.plain["logs/data.tar"]) as scratch:
+        config = ("-e", "LOKI_RETENTION=168h", "-v", f"{CONFIG}:/etc/loki/loki.yml:ro")
+        with restored(IMAGE, "/loki", given.files.plain["logs/data.tar"], config, COMMAND) as scratch:
             assert poll(lambda: lines(scratch) == LINES, 60), lines(scratch)
-
-
-@contextlib.contextmanager
-def restored(data):
-    """A scratch server with the archive as its data; its address."""
-    name = "t-loki-scratch"
-    try:
-        docker("volume", "create", name)
-        fill = (
-            "docker",
-            "run",
-            "--rm",
-            "-i",
-            "--user",
-            "0:0",
-            "-v",
-            f"{name}:/loki",
-            "--entrypoint",
-            "tar",
-            IMAGE,
-        )
-        subprocess.run([*fill, "-xp", "--numeric-owner", "-C", "/loki"], input=data, check=True)
-        docker("run", "-d", "--name", name, "-e", "LOKI_RETENTION=168h", "-v", f"{name}:/loki", "-v",
-               f"{CONFIG}:/etc/loki/loki.yml:ro", IMAGE, *COMMAND)  # fmt: skip
-        where = address(name)
-        assert poll(lambda: call(where, "/ready") is not None, 60)
-        yield where
-    finally:
-        subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
-        subprocess.run(["docker", "volume", "rm", "-f", name], capture_output=True, check=False)
