@@ -13,7 +13,8 @@ from compose.stack.backup.component import Component
 from compose.stack.request import StackRef
 from flows.deploy_stack import open_work
 from tasks.backup.look import inventory
-from tasks.backup.procedure import Saving, Stopping
+from tasks.backup.procedure import Saved, Saving, Stopping
+from tasks.backup.procedures import procedure_for
 from tasks.work import Work
 from tests import images
 from tests.engine_state import docker
@@ -39,6 +40,16 @@ def laboratory(place: Path) -> Iterator[Lab]:
 def network(number: int) -> str:
     """The network of a project of these tests."""
     return f"\nnetworks: {{default: {{ipam: {{config: [{{subnet: 10.214.{number}.0/24}}]}}}}}}\n"
+
+
+def saved(given: Saving) -> Saved:
+    """What its procedure saves, from the first step to the last."""
+    procedure = procedure_for(given)
+    try:
+        procedure.open()
+        return procedure.save()
+    finally:
+        procedure.close()
 
 
 @contextmanager

@@ -94,8 +94,8 @@ def _files(path: str) -> Iterator[Path]:
 def _take(work: Work, found: Collected, file: Path, *, secret: bool) -> None:
     name = str(file)
     try:
-        rights = file.stat()
-        if rights.st_size > BIGGEST:
+        rights = {str(path): path.stat() for path in (file, *file.parents[:-1])}
+        if rights[name].st_size > BIGGEST:
             found.notes.append(f"{name} is larger than {BIGGEST >> 20} MiB: not saved")
             return
         data = file.read_bytes()
@@ -107,10 +107,7 @@ def _take(work: Work, found: Collected, file: Path, *, secret: bool) -> None:
         found.clear.pop(name, None)
     elif name not in found.secret:
         found.clear[name] = data
-    found.rights[name] = rights
-    for above in file.parents[:-1]:
-        if str(above) not in found.rights:
-            found.rights[str(above)] = above.stat()
+    found.rights |= rights
 
 
 def _take_context(work: Work, found: Collected, context: Path) -> None:

@@ -25,6 +25,7 @@ from tests import engine_state, images
 from tests.engine_state import docker
 from tests.lab import Lab
 from tests.projects import ComposeProject
+from tests.saving_lab import address
 from tests.store_lab import need
 
 pytestmark = [pytest.mark.engine, pytest.mark.stack]
@@ -143,8 +144,7 @@ class Shop:
 
     def call(self, service: str, port: int, path: str, body: Any = None, login: str = "") -> Any:
         """What an HTTP service answers; None while it does not."""
-        shape = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        where = docker("inspect", "-f", shape, self.name(service)).strip()
+        where = address(self.name(service))
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             f"http://{where}:{port}{path}", data, {"Content-Type": "application/json"}
@@ -245,7 +245,7 @@ def shop(lab: Lab) -> Shop:
 
 
 def test_the_runbook_alone_brings_everything_back(lab: Lab, shop: Shop, tmp_path: Path) -> None:
-    """No line of ours runs: containers, volumes, files and state directory are gone; sh, docker, age and zstd."""
+    """No line of ours runs: containers, volumes, files and state directory are gone; standard tools alone."""
     before, moment = shop.holds(), time.time() - SETTLED
     scraped = shop.scraped(moment)
     key, target = tmp_path / "backup.key", tmp_path / "target"

@@ -9,10 +9,9 @@ import urllib.request
 import pytest
 
 from blocks.polling import poll
-from tasks.backup.procedures import procedure_for
 from tasks.backup.stopping import Stopper
 from tests import images
-from tests.saving_lab import address, component, laboratory, network, opened, restored, saving
+from tests.saving_lab import address, component, laboratory, network, opened, restored, saved, saving
 
 pytestmark = [pytest.mark.engine, pytest.mark.stack]
 IMAGE = "sutazai/faiss:17.0.0"
@@ -56,14 +55,9 @@ def test_another_server_answers_from_the_copy(tmp_path):
         call(where, "/create_index", {"index": "things", "dimension": 16, "metric": "l2"})
         call(where, "/add_vectors", {"index": "things", "vectors": VECTORS})
         given = saving(work, component(work, "faiss"), tmp_path / "spool", Stopper(work))
-        procedure = procedure_for(given)
-        try:
-            procedure.open()
-            saved = procedure.save()
-        finally:
-            procedure.close()
-        print("downtime", saved.downtime)
-        assert saved.fingerprint["indexes"]["things"]["ntotal"] == 300
+        told = saved(given)
+        print("downtime", told.downtime)
+        assert told.fingerprint["indexes"]["things"]["ntotal"] == 300
         token = ("-e", f"API_TOKEN={TOKEN}")
         with restored(IMAGE, "/data", given.files.plain["faiss/data.tar"], token) as scratch:
             assert poll(lambda: alive(scratch), 60)

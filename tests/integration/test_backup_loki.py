@@ -14,11 +14,10 @@ import urllib.request
 import pytest
 
 from blocks.polling import poll
-from tasks.backup.procedures import procedure_for
 from tasks.backup.stopping import Stopper
 from tests import images
 from tests.lab import REPOSITORY
-from tests.saving_lab import address, component, laboratory, network, opened, restored, saving
+from tests.saving_lab import address, component, laboratory, network, opened, restored, saved, saving
 
 pytestmark = [pytest.mark.engine, pytest.mark.stack]
 IMAGE = "sutazai/loki:3.7.8"
@@ -71,15 +70,10 @@ def test_another_server_tells_the_same_lines(tmp_path):
         assert poll(lambda: lines(address(name)) == LINES, 30)
         work = opened(lab, project)
         given = saving(work, component(work, "logs"), tmp_path / "spool", Stopper(work))
-        procedure = procedure_for(given)
-        try:
-            procedure.open()
-            saved = procedure.save()
-        finally:
-            procedure.close()
-        print("downtime", saved.downtime)
-        assert saved.downtime is not None
-        assert saved.fingerprint["files"] > 0
+        told = saved(given)
+        print("downtime", told.downtime)
+        assert told.downtime is not None
+        assert told.fingerprint["files"] > 0
         assert poll(lambda: lines(address(name)) == LINES, 60)
         config = ("-e", "LOKI_RETENTION=168h", "-v", f"{CONFIG}:/etc/loki/loki.yml:ro")
         with restored(IMAGE, "/loki", given.files.plain["logs/data.tar"], config, COMMAND) as scratch:

@@ -63,12 +63,15 @@ def test_what_is_saved_is_read_and_listed(server: S3Server, bucket: str, tmp_pat
     assert target.sweep_uploads(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
-def test_what_was_let_go_is_not_listed_and_its_versions_stay(server: S3Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bucket", [KEPT, LOCKED])
+def test_what_was_let_go_is_not_listed_and_its_versions_stay(
+    server: S3Server, bucket: str, tmp_path: Path
+) -> None:
     """Removal leaves a marker; how long the version lives is the bucket's own rule."""
-    target = target_at(server.endpoint, bucket=KEPT)
+    target = target_at(server.endpoint, bucket=bucket)
     saved(target, tmp_path / "file")
-    before = len(versions(server.client(), KEPT, "b/small"))
+    before = len(versions(server.client(), bucket, "b/small"))
     target.delete("b/small")
     assert "b/small" not in {entry.key for entry in target.list("b/")}
     assert target.size("b/small") is None
-    assert len(versions(server.client(), KEPT, "b/small")) == before
+    assert len(versions(server.client(), bucket, "b/small")) == before
