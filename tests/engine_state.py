@@ -14,7 +14,7 @@ HASH = "com.docker.compose.config-hash"
 DEPENDS = "com.docker.compose.depends_on"
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _RANDOM_HOST = {"ContainerIDFile"}
-_CHOSEN_SUBNETS = "10.213."
+_CHOSEN_SUBNETS = "10."
 """Subnets of this range are written in our test projects; any other was chosen by the engine."""
 
 TAGGED = "{{.Repository}}:{{.Tag}}"

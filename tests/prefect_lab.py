@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,9 +19,9 @@ from blocks.polling import poll
 from blocks.prefect_api import PrefectApi
 from tasks.prefect_server import PrefectService, prefect_environment
 from tests import images
+from tests.addresses import free_port, subnet_of
 
 CLONE = Path(__file__).resolve().parents[1]
-SUBNETS = f"10.213.{150 + os.getpid() % 100}"
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 Answer = TypeVar("Answer")
 
@@ -138,7 +137,8 @@ class PrefectLab:
         """A subnet of its own for each project."""
         if name not in self._kept:
             self._kept.append(name)
-        subnet = f"{SUBNETS}.{16 * self._kept.index(name)}/28"
+        first = subnet_of("prefect").removesuffix(".0/24")
+        subnet = f"{first}.{16 * self._kept.index(name)}/28"
         return f"networks:\n  default:\n    ipam: {{config: [{{subnet: {subnet}}}]}}\n"
 
     def deployment(self, name: str) -> dict[str, Any]:
@@ -196,13 +196,6 @@ class PrefectLab:
 def until(true: Callable[[], bool], limit: float, otherwise: str) -> None:
     """Wait for a condition."""
     assert poll(true, limit), f"not within {limit:.0f} s: {otherwise}"
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def graph_edges(api: PrefectApi, run: str) -> set[tuple[str, str]]:

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from blocks.targets.memory import Budget
 from blocks.targets.s3 import S3Target
 from blocks.targets.s3_client import Credentials, Patience, connect
-from tests.prefect_lab import free_port, until
+from tests.addresses import free_port
+from tests.prefect_lab import until
 
 ACCESS, SECRET, BUCKET = "tests-access", "tests-secret-canary", "t-backups"
 BRIEF = Patience(connect=5, answer=10, attempts=3)

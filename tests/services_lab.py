@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from tests.addresses import free_subnet
+
 COMPOSE = Path(__file__).resolve().parents[1] / "compose"
 VERSION = "17.0.0"
 DEMONSTRATION = "model-registry:5000/sutazai/demonstration:1"
@@ -73,17 +75,11 @@ class ServicesLab:
         self.gateway = self._network()
 
     def _network(self) -> str:
-        """Make our network on the first subnet that nobody has; its gateway."""
-        said = ""
-        for third in range(220, 250):
-            gateway = f"10.213.{third}.1"
-            words = ("network", "create", "--subnet", f"10.213.{third}.0/24", "--gateway", gateway, self.name)
-            done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False, timeout=120)
-            if done.returncode == 0:
-                return gateway
-            said = done.stderr
-            assert "overlaps" in said, said
-        raise AssertionError(said)
+        """Make our network; its gateway."""
+        subnet = free_subnet()
+        gateway = f"{subnet.removesuffix('.0/24')}.1"
+        self.docker("network", "create", "--subnet", subnet, "--gateway", gateway, self.name)
+        return gateway
 
     def docker(self, *words: str, check: bool = True) -> str:
         """Run docker; return its output without the last newline."""

@@ -16,15 +16,10 @@ import pytest
 from blocks.home import Home
 from blocks.lock import stack_lock
 from tasks.prefect_server import PrefectService
+from tests.addresses import free_port
 from tests.system_container import CLONE, IMAGE
 
 pytestmark = pytest.mark.engine
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Host:

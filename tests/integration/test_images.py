@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ import psycopg
 import pytest
 import redis
 import yaml
+
+from tests.addresses import free_ports, free_subnet
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 
@@ -50,18 +51,6 @@ def run(*argv: str, env: dict[str, str] | None = None) -> str:
     return done.stdout
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
 @pytest.fixture(scope="module")
 def started() -> Iterator[Started]:
     """The six services in a project of their own; it is removed with its volumes."""
@@ -73,7 +62,7 @@ def started() -> Iterator[Started]:
         "REDIS_PASSWORD": here.redis_password,
         "SECRET_KEY": secrets.token_urlsafe(),
         "API_TOKEN": secrets.token_urlsafe(),
-        "OPS_SUBNET": f"10.213.{200 + os.getpid() % 50}.0/24",
+        "OPS_SUBNET": free_subnet(),
         "HTTP_PORT": str(keys["nginx"]),
         **{f"{name.upper()}_PORT": str(port) for name, port in keys.items() if name != "nginx"},
     }

@@ -20,8 +20,9 @@ from blocks.targets.memory import Budget
 from blocks.targets.s3 import S3Target
 from blocks.targets.s3_client import Patience
 from compose.stack.errors import Failed, OpsError, Refused
+from tests.addresses import free_port
 from tests.fakes.memory_target import MemoryTarget
-from tests.prefect_lab import free_port, until
+from tests.prefect_lab import until
 from tests.s3_proxy import BREAK, CANNOT, CUT, DENY, FORWARD, LOSE, RESET, Call, Proxy, proxy_before
 from tests.s3_servers import SECRET, S3Server, moto_server, rclone_server, target_at
 from tests.small_disk import small_disk

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from tests import engine_state, simulators
+from tests.addresses import free_ports, free_subnet
 from tests.engine_state import docker
-from tests.ports import free_ports
 from tests.services_lab import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
@@ -77,7 +77,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         "GRAFANA_PASSWORD": "unused",
         "SECRET_KEY": "unused",
         "API_TOKEN": TOKEN,
-        "OPS_STORES_SUBNET": f"10.214.20.{os.getpid() % 8 * 32}/27",
+        "OPS_STORES_SUBNET": free_subnet(),
         **{f"{name}_PORT": str(port) for name, port in here.ports.items()},
     }
     simulated = tmp_path_factory.mktemp("stores") / "simulated.yml"

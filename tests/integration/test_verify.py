@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ from compose.stack.verification import VerifyRequest
 from tasks.operate import open_stack
 from tasks.verify import Verified, verify_stack
 from tests import engine_state
+from tests.addresses import free_ports, free_subnet
 from tests.engine_state import docker
 from tests.lab import Lab
 
@@ -128,25 +128,13 @@ class Light:
         return prove(trip, observed.of(service)[0], scene)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
 @pytest.fixture(scope="module")
 def light(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
     """The light stack from the images built here, brought up by Compose; removed with its volumes."""
     project, place = f"t-verify-{os.getpid()}", tmp_path_factory.mktemp("verify")
     values = {key: f"canary-{secrets.token_hex(8)}" for key in SECRETS}
     ports = {f"{name}_PORT": str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
-    subnet = f"10.213.{150 + os.getpid() % 40}.0/24"
+    subnet = free_subnet()
     lines = {"OPS_PROJECT": project, "OPS_SUBNET": subnet, **ports, **values}
     env_file = place / "env"
     env_file.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
