@@ -139,3 +139,21 @@ def test_one_pytest_run_with_everything(tmp_path):
     alone = cli_test.pytest_command(tmp_path, ("tests/unit", "-x"), fast=False)
     assert alone[-2:] == ("tests/unit", "-x")
     assert "tests/integration" not in alone
+
+
+@pytest.mark.parametrize(
+    ("failed", "again"),
+    [
+        (["tests/integration/test_a.py::test_1", "tests/browser/test_b.py::test_2[x::y]"], 2),
+        ([f"tests/integration/test_a.py::test_{number}" for number in range(40)], 1),
+        ([f"tests/integration/test_{number}.py::test" for number in range(4)], 0),
+        (["tests/integration/test_a.py::test_1", "tests/unit/test_b.py::test_2"], 0),
+        ([], 0),
+    ],
+)
+def test_only_few_files_of_the_real_thing_are_tried_a_second_time(tmp_path, failed, again):
+    """A stack that could not be made fails every test of its file, and is one failure; decisions have one try."""
+    cache = tmp_path / ".pytest_cache/v/cache"
+    cache.mkdir(parents=True)
+    (cache / "lastfailed").write_text(json.dumps(dict.fromkeys(failed, True)))
+    assert len(cli_test.worth_a_second_try(tmp_path)) == again
