@@ -10,6 +10,7 @@ from functools import partial
 
 from blocks.engine import Engine
 from blocks.home import Home
+from compose.stack.backup.order import rounds, waits_for
 from compose.stack.backup.plan import BackupPlan, megabytes, plan_rows
 from compose.stack.backup.report import BackupReport
 from compose.stack.backup.request import BackupRequest
@@ -78,16 +79,18 @@ def _back_up(begun: Begun, runner: Runner) -> BackupReport:
 
 
 def nodes(begun: Begun) -> list[Node]:
-    """One step per component; none waits for another."""
+    """One step per component; it waits only for those that stop a service which it reads while it runs."""
     return [
         Node(
             key=f"save:{component.name}",
             service=component.name,
             work=partial(begun.saver.save, component),
+            optional=tuple(f"save:{name}" for name in waits_for(component, begun.components)),
             title=f"save {component.name}",
             tags=("backup", component.kind.value),
         )
-        for component in begun.components
+        for together in rounds(begun.components)
+        for component in together
     ]
 
 

@@ -25,12 +25,13 @@ from blocks.targets.base import Target
 from compose.stack.backup.component import Component, Manner
 from compose.stack.backup.ids import backup_id
 from compose.stack.backup.manifest import ConsistencyRecord
-from compose.stack.backup.report import BackupReport, TargetReport, headline
+from compose.stack.backup.order import rounds
+from compose.stack.backup.report import BackupReport, ComponentReport, TargetReport, headline
 from compose.stack.backup.request import BackupRequest
-from compose.stack.errors import Exit, Failed, OpsError
+from compose.stack.errors import Exit, Failed, OpsError, Refused
 from tasks.backup.prepare import Prepared, spool_of
 from tasks.backup.progress import Progress
-from tasks.backup.saving import Saver
+from tasks.backup.saving import Saver, plain_errors
 from tasks.backup.stopping import Stopper
 from tasks.backup.turn import PATIENCE
 from tasks.work import Work
@@ -83,7 +84,8 @@ class Begun:
         with self.lock.alone(PATIENCE), standing as downtime:
             moment = datetime.now(UTC)
             with ThreadPoolExecutor(4) as pool:
-                list(pool.map(partial(self._open, stopper=stopper), self.components))
+                for together in rounds(self.components):
+                    list(pool.map(partial(self._open, stopper=stopper), together))
         seconds = round(downtime.seconds or 0.0, 2)
         self.consistency = ConsistencyRecord(moment=moment, writers=plan.writers, seconds=seconds)
         self.work.journal("consistency", "end", seconds=seconds)
@@ -93,13 +95,14 @@ class Begun:
         if component.manner is Manner.LIVE:
             return
         try:
-            self.saver.open(component, stopper)
+            with plain_errors():
+                self.saver.open(component, stopper)
         except OpsError as error:
             self.saver.broken[component.name] = error
 
     def report(self, targets: tuple[TargetReport, ...], seconds: float) -> BackupReport:
-        """What became of it."""
-        components = [self.saver.reports[c.name] for c in self.components if c.name in self.saver.reports]
+        """What became of it; what nobody reported on is not saved."""
+        components = [self._reported(component) for component in self.components]
         bad = [f"{one.component}: {one.reason}" for one in components if not one.ok]
         lost = [f"target {one.target}: {one.reason}" for one in targets if not one.ok]
         plan = self.prepared.plan
@@ -112,6 +115,15 @@ class Begun:
             writers_stop=self.consistency.seconds if self.consistency else None,
         )  # fmt: skip
         return made.model_copy(update={"headline": headline(made)})
+
+    def _reported(self, component: Component) -> ComponentReport:
+        report = self.saver.reports.get(component.name)
+        if report is not None and report.ok == (component.name in self.saver.records):
+            return report
+        return ComponentReport(
+            component=component.name, kind=component.kind.value, how=component.manner.value, state="failed",
+            reason="it was not saved, and nobody said why: the log of this run has more",
+        )  # fmt: skip
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -142,7 +154,9 @@ def begin(
         pool = PoolWriter(writer, keyring, work.state / "pool-index.sqlite", reread=request.reread)
         progress = Progress({p.component.name: p.bytes for p in prepared.plan.components}, work.say, show)
         stopper = Stopper(work, exclusive=partial(lock.alone, PATIENCE))
-        saver = Saver(work, identifier, writer, stopper, spool, pool, progress, request.verify)
+        saver = Saver(
+            work, identifier, writer, stopper, spool, pool, progress, request.verify, fixed=request.consistency
+        )
         begun = Begun(
             work, request, prepared, identifier, identity, keyring, writer, pool, saver, lock, unreachable
         )
@@ -158,10 +172,10 @@ def begin(
 def _taken(
     prepared: Prepared, identity: Identity, keyring: Keyring, *, adopt: bool
 ) -> tuple[dict[str, Target], dict[str, OpsError]]:
-    """The targets that are ours and swept; and those that do not answer: without them it goes on.
+    """The targets that are ours and swept; and those that cannot be used: without them it goes on, and has failed.
 
     Raises:
-        Refused: One belongs to another host's stack.
+        Refused: None is left, and one belongs to another host's stack.
         Failed: None is left.
     """
     taken, unreachable = dict[str, Target](), dict(prepared.failing)
@@ -170,20 +184,31 @@ def _taken(
             claim(target, identity, keyring, adopt=adopt)
             sweep(target, identity, keyring)
             taken[target.name] = target
-        except Failed as error:
+        except OpsError as error:
             unreachable[target.name] = error
             log.warning("%s: left out: %s", target.name, error)
     if not taken:
+        for foreign in (error for error in unreachable.values() if isinstance(error, Refused)):
+            raise foreign
         said = "; ".join(f"{name}: {error}" for name, error in unreachable.items())
         raise Failed(f"no target answers: {said}", where="backup", next="the same again when one does")
     return taken, unreachable
 
 
 def sweep(target: Target, identity: Identity, keyring: Keyring) -> None:
-    """Remove what dead backups of this stack left on a target; only one backup of a stack runs at a time."""
+    """Remove what dead backups of this stack left on a target; only one backup of a stack runs at a time.
+
+    Credentials that cannot delete leave it where it is: it never counts as a backup, and the bucket's own rules
+    or a sweep with other credentials remove it.
+    """
     now = datetime.now(UTC) + timedelta(seconds=target.skew() + 1)
     shelf = Shelf(target, identity.stack_id, keyring)
-    gone = [*target.sweep_uploads(now, f"{identity.stack_id}/backups/"), *shelf.sweep_leftovers(now)]
-    gone += target.sweep_uploads(now - POOL_UPLOADS, f"{identity.stack_id}/")
+    gone: list[str] = []
+    try:
+        gone += target.sweep_uploads(now, f"{identity.stack_id}/backups/")
+        gone += target.sweep_uploads(now - POOL_UPLOADS, f"{identity.stack_id}/")
+        gone += shelf.sweep_leftovers(now)
+    except Refused as error:
+        log.warning("%s: what a dead run left stays there: %s", target.name, error)
     if gone:
         log.info("%s: removed what a dead run left: %s", target.name, ", ".join(gone[:5]))

@@ -52,12 +52,13 @@ def prepare(work: Work, request: BackupRequest) -> Prepared:
     facts, found = inventory(work)
     failing, usable = _checked(configured(work.home, request.to))
     spool = spool_of(work)
-    chosen = tuple(found.named(name) for name in request.only) or found.components
+    only = tuple(dict.fromkeys(request.only))
+    chosen = tuple(found.named(name) for name in only) or found.components
     plan = decide(
         found,
         sizes_of(work, facts, chosen),
         earlier(work),
-        only=request.only,
+        only=only,
         targets=[TargetPlan(target.name, target.place, target.room()) for target in usable],
         spool=str(spool),
         spool_free=free_bytes(spool),

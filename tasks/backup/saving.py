@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +50,7 @@ class Saver:
     Args:
         spool: Where stopped stores are copied to.
         pool: The pool of blobs.
+        fixed: The moment of what runs was fixed at a consistency point: nothing is opened a second time.
     """
 
     work: Work
@@ -60,6 +61,7 @@ class Saver:
     pool: Any
     progress: Progress
     verify: Level = "none"
+    fixed: bool = False
     opened: dict[str, Procedure] = field(default_factory=dict)
     prepared: dict[str, Procedure] = field(default_factory=dict)
     broken: dict[str, OpsError] = field(default_factory=dict)
@@ -73,8 +75,11 @@ class Saver:
         self.prepared[component.name] = procedure
         first = getattr(procedure, "early", None)
         if first is not None:
-            with suppress(OpsError):
-                first()
+            try:
+                with plain_errors():
+                    first()
+            except OpsError as error:
+                log.warning("%s: %s: it is done in its turn", component.name, error.what)
 
     def open(self, component: Component, stopping: Stopping | None = None) -> None:
         """Fix the moment of one component; it is saved later.
@@ -92,20 +97,20 @@ class Saver:
         """Save one component; what became of it, in a sentence.
 
         Raises:
-            OpsError: It is not saved; nothing of it is left behind.
+            OpsError: It is not saved, whatever was wrong; nothing of it is left behind.
         """
         with self._turns, self.work.waiting(component.name):
             began, clock = datetime.now(UTC), time.monotonic()
             self.work.journal(f"save:{component.name}", "begin")
             try:
-                saved = self._tried(component)
+                with plain_errors():
+                    record = self._record(component, self._tried(component), began)
             except OpsError as error:
                 self.reports[component.name] = self._failed(component, error, time.monotonic() - clock)
                 raise
             finally:
                 self.progress.finished(component.name)
             self.work.journal(f"save:{component.name}", "end")
-            record = self._record(component, saved, began)
             report = _report(component, record, time.monotonic() - clock)
         self.records[component.name], self.reports[component.name] = record, report
         said = f"saved in {report.seconds:.1f} s ({report.holds or 'nothing to count'})"
@@ -117,7 +122,7 @@ class Saver:
     def close(self) -> None:
         """Let go of everything that was opened and not saved."""
         for procedure in (*self.prepared.values(), *self.opened.values()):
-            procedure.close()
+            _close(procedure)
         self.prepared.clear()
         self.opened.clear()
 
@@ -128,7 +133,7 @@ class Saver:
         try:
             return self._once(component, keep=component.manner is Manner.STOPPED)
         except OpsError as error:
-            reopened = component.manner is not Manner.STOPPED
+            reopened = component.manner is Manner.LIVE or (component.manner is Manner.ONLINE and not self.fixed)
             if not reopened and component.name not in self.opened:
                 raise
             self.work.say(component.name, f"did not succeed and is tried once more: {error.what}")
@@ -138,12 +143,14 @@ class Saver:
         """Save; close unless a failure should leave the copy there for the next try."""
         if component.name not in self.opened:
             try:
-                self.open(component)
+                with plain_errors():
+                    self.open(component)
             except BaseException:
                 self._shut(component)
                 raise
         try:
-            saved = self._plainly(self.opened[component.name].save)
+            with plain_errors():
+                saved = self.opened[component.name].save()
         except BaseException as error:
             if not (keep and isinstance(error, OpsError)):
                 self._shut(component)
@@ -151,17 +158,10 @@ class Saver:
         self._shut(component)
         return saved
 
-    def _plainly(self, save: Callable[[], Saved]) -> Saved:
-        try:
-            return save()
-        except OSError as error:
-            raise Failed(f"{type(error).__name__}: {error}", next="df -h, then the same command again") from error
-
     def _shut(self, component: Component) -> None:
         procedure = self.opened.pop(component.name, None)
         if procedure is not None:
-            with suppress(OpsError):
-                procedure.close()
+            _close(procedure)
 
     def _saving(self, component: Component, stopping: Stopping | None) -> Saving:
         spool = self.spool / component.name
@@ -192,6 +192,33 @@ class Saver:
             component=component.name, kind=component.kind.value, how=component.manner.value, state="failed",
             seconds=round(seconds, 2), reason=self.work.redactor.text(str(error)),
         )  # fmt: skip
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise whatever goes wrong as an error that a person can read; what nobody expected is logged in full.
+
+    Raises:
+        Failed: Instead of anything that is no OpsError.
+    """
+    try:
+        yield
+    except OpsError:
+        raise
+    except OSError as error:
+        raise Failed(f"{type(error).__name__}: {error}", next="df -h, then the same command again") from error
+    except Exception as error:
+        log.exception("nobody expected this")
+        raise Failed(f"{type(error).__name__}: {error}", next="the log has where it happened") from error
+
+
+def _close(procedure: Procedure) -> None:
+    """Close it; what cannot be cleaned up is no reason to lose what was saved."""
+    try:
+        with plain_errors():
+            procedure.close()
+    except OpsError as error:
+        log.warning("could not clean up: %s", error)
 
 
 def _report(component: Component, record: ComponentRecord, seconds: float) -> ComponentReport:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from compose.stack.backup.component import Component, Kind, Manner, Place, Waiver
 from compose.stack.backup.facts import Facts, Found
 from compose.stack.backup.layers import layer_component
-from compose.stack.backup.naming import volume_component_name, volume_key
+from compose.stack.backup.naming import told_apart, volume_component_name, volume_key
 from compose.stack.errors import Refused
 from compose.stack.preflight.data_paths import covers, data_paths
 from compose.stack.preflight.images import Image
@@ -88,7 +88,7 @@ def take_inventory(stack: Stack, facts: Facts) -> Inventory:
     ]
     if facts.prefect:
         fixed.append(Component("prefect", Kind.PREFECT, Manner.ONLINE, why="the Prefect server's own database"))
-    return Inventory((*stores, *volumes, *layers, *fixed), tuple(waived), tuple(problems))
+    return Inventory(told_apart((*stores, *volumes, *layers, *fixed)), tuple(waived), tuple(problems))
 
 
 def on_a_mount(found: Found, path: str) -> bool:

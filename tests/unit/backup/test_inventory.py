@@ -10,6 +10,7 @@ import yaml
 from compose.stack.backup.component import Kind, Manner
 from compose.stack.backup.facts import Bind, Facts, parse_found
 from compose.stack.backup.inventory import Inventory, configuration_binds, take_inventory
+from compose.stack.backup.naming import safe
 from compose.stack.backup.writers import writers
 from compose.stack.observed import CONFIG_HASH, PROJECT, SERVICE
 from compose.stack.preflight.images import Image
@@ -231,3 +232,47 @@ def test_writers_are_all_that_depend_on_a_store_and_are_none() -> None:
     told = SHOP.replace('{image: "shop/worker"', '{x-ops: {backup: {writer: false}}, image: "shop/worker"')
     told = told.replace('{image: "shop/side"', '{x-ops: {backup: {writer: true}}, image: "shop/side"')
     assert writers(stack_of(told), found.components) == ("web", "side")
+
+
+def test_a_database_that_is_not_recognised_is_a_store_too() -> None:
+    """Who depends on it stands still; who has a volume of its own besides is a writer all the same."""
+    stack = stack_of(
+        "services: {legacy: {image: 'mysql:8'}, shop: {image: shop, depends_on: [legacy]},"
+        " web: {image: web, depends_on: [shop]}, alone: {image: alone}}"
+    )
+    found = take_inventory(
+        stack,
+        facts_of(
+            container("legacy", [volume("m", "/var/lib/mysql")]),
+            container("shop", [volume("uploads", "/uploads")]),
+            container("alone", [volume("a", "/a")]),
+        ),
+    )
+    assert writers(stack, found.components) == ("shop", "web")
+
+
+def test_components_are_told_apart() -> None:
+    """Paths that differ only where names cannot, and a store that is called like a part of every backup."""
+    stack = stack_of("services: {images: {image: 'redis:7'}, web: {image: web}, records: {image: 'neo4j:5'}}")
+    binds = {source: Bind("directory", 10**9, 3) for source in ("/srv/data/x", "/srv/data-x", "/srv/other")}
+    found = take_inventory(
+        stack,
+        facts_of(
+            container("images", [volume("r", "/data")], image="redis:7"),
+            container("records", [volume("n", "/data")], image="neo4j:5"),
+            container("web", [bind(source, f"/mnt{number}") for number, source in enumerate(binds)]),
+            binds=binds,
+        ),
+    )
+    names = [component.name for component in found.components]
+    assert len(set(names)) == len(names) == 7
+    assert {"bind-srv-other", "configuration", "images"} <= set(names)
+    assert "records" not in names
+    again = take_inventory(stack, facts_of(container("images", [volume("r", "/data")], image="redis:7")))
+    assert again.components[0].name in names
+
+
+@pytest.mark.parametrize(("name", "made"), [("_x", "x"), ("a/../b", "b"), ("/", "unnamed"), ("é", "unnamed")])
+def test_names_are_safe(name: str, made: str) -> None:
+    """They begin with a letter or a digit."""
+    assert safe(name) == made
