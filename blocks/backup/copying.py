@@ -108,10 +108,7 @@ def _blobs(work: _Copy, source: Shelf, destination: Shelf, shelved: Shelved) -> 
     wanted = {blob.key: blob.stored for blob in blobs_of(source.target, shelved.manifest)}
     if not wanted:
         return
-    told: dict[str, Digest] = {}
-    for other in destination.manifests()[0].values():
-        if other.manifest.id != shelved.manifest.id:
-            told.update({blob.key: blob.stored for blob in blobs_of(destination.target, other.manifest)})
+    told = _told(destination, shelved.manifest.id)
     clash = [key for key, digest in wanted.items() if told.get(key, digest) != digest]
     if clash:
         raise Refused(
@@ -120,6 +117,26 @@ def _blobs(work: _Copy, source: Shelf, destination: Shelf, shelved: Shelved) -> 
         )  # fmt: skip
     for key, digest in wanted.items():
         work.object(pool_prefix(source.stack_id) + key, digest, proven=key in told)
+
+
+def _told(destination: Shelf, own: str) -> dict[str, Digest]:
+    """What the other backups at the destination say of their blobs.
+
+    Raises:
+        Refused: One of them cannot be read now: it may name any blob.
+        Failed: Its list of blobs cannot.
+    """
+    others, unread = destination.manifests(trust=True)
+    for name in sorted(set(unread) - {own}):
+        raise Refused(
+            f"the manifest of {name} cannot be read, and its blobs might be overwritten: {unread[name].what}",
+            where=destination.target.name, next="the same again; if it stays so, ./ops backups tells more",
+        )  # fmt: skip
+    told: dict[str, Digest] = {}
+    for name, other in others.items():
+        if name != own:
+            told.update({blob.key: blob.stored for blob in blobs_of(destination.target, other.manifest)})
+    return told
 
 
 def _records(source: Shelf, destination: Shelf, backup: str) -> int:

@@ -196,6 +196,7 @@ class PoolWriter:
 
     def _copy(self, holder: Target, lacking: Mapping[str, Target], key: str, known: Known) -> None:
         full = pool_prefix(self._writer.stack_id) + key
+        self._forget(set(lacking), key)
         with deliver(lacking, full, (), estimate=known.stored.bytes) as delivery:
             for chunk in read_stored(holder, full, known.stored, where=f"{holder.name}: {key}"):
                 delivery.write(chunk)
@@ -207,7 +208,9 @@ class PoolWriter:
         shrinks = source.worth_compressing() if compress is None else compress
         encodings = encodings_of(compress=shrinks, sealed=self._writer.sealed)
         key = blob_key(self._set, address, encodings)
-        if encodings and any(key in self._places[name].listing() for name in self._writer.living):
+        taken = any(key in self._places[name].listing() for name in self._writer.living)
+        varies = bool(encodings or source.address)
+        if self._writer.sealed or (varies and taken):  # sealed again it has other bytes, and so another name
             key = blob_key(self._set, address, encodings, os.urandom(4).hex())
         known = self._sent(key, source) if not encodings and _whole(source) else self._streamed(key, source)
         if source.address == "" and known.plain and not self._reread:
@@ -224,6 +227,7 @@ class PoolWriter:
                 raise _other(source, plain.sha256)
 
         full, writer = pool_prefix(self._writer.stack_id) + key, self._writer
+        self._forget(set(writer.living), key)
         with deliver(writer.living, full, encodings, writer.recipients, source.size, check) as delivery:
             for chunk in source.open():
                 delivery.write(chunk)
@@ -257,6 +261,14 @@ class PoolWriter:
         for name in names:
             try:
                 self._places[name].note(key, known)
+            except OpsError as error:
+                self._writer.lost({name: error})
+
+    def _forget(self, names: set[str], key: str) -> None:
+        """Before it is written: a run that dies between that and its note leaves nothing untrue behind."""
+        for name in names:
+            try:
+                self._places[name].forget(key)
             except OpsError as error:
                 self._writer.lost({name: error})
 

@@ -111,6 +111,11 @@ class PoolIndex:
                 (place, key, known.stored.sha256, known.stored.bytes, *plain),
             )
 
+    def forget_blob(self, place: str, key: str) -> None:
+        """Note that nobody knows what is stored there."""
+        with self._turn, self._writing():
+            self._base.execute("DELETE FROM blobs WHERE place = ? AND key = ?", (place, key))
+
     def close(self) -> None:
         """Let go of the file."""
         with self._turn:

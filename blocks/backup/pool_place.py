@@ -63,6 +63,10 @@ class PoolPlace:
             self.listing()[key] = known.stored.bytes
         self._index.remember_blob(self._place(), key, known)
 
+    def forget(self, key: str) -> None:
+        """A blob is about to be written: what we knew of one under this name says nothing any more."""
+        self._index.forget_blob(self._place(), key)
+
     def _file_under(self, key: str) -> None:
         try:
             address, _ = checked_blob_key(key)
