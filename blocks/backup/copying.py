@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from blocks.backup.pool_blobs import blobs_of
 from blocks.backup.reader import read_stored
@@ -23,6 +23,7 @@ class Copied:
         files: Objects that were copied; `bytes`: what they take.
         there: Objects that were there already and are the same.
         records: Later facts that were copied.
+        blobs: What was written to the pool there, by key.
     """
 
     backup: str
@@ -30,6 +31,7 @@ class Copied:
     bytes: int
     there: int
     records: int
+    blobs: Mapping[str, Digest] = field(default_factory=dict)
 
 
 def copy_backup(
@@ -38,6 +40,7 @@ def copy_backup(
     backup: str,
     *,
     trust: bool = False,
+    mend: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Copied:
     """Copy one backup: its files, the blobs that are missing, its records; the manifest last.
@@ -46,24 +49,29 @@ def copy_backup(
 
     Args:
         trust: Accept a manifest that a key signed which this home does not know.
+        mend: The backup is there already and damaged: everything is read back, and written anew where it differs.
         progress: Told the bytes that were copied since the last call.
 
     Raises:
         Failed: Something is missing or damaged at the source, or the destination took it not.
-        Refused: The stacks differ, the manifest cannot be trusted, or another backup there holds other bytes.
+        Refused: The stacks differ, the manifest cannot be trusted, or another backup there holds other bytes; or
+            the backup to mend is another version of it.
     """
     if source.stack_id != destination.stack_id:
         raise Refused(f"{source.stack_id} is not copied into {destination.stack_id}", where=backup)
     shelved = source.manifest(backup, trust=trust)
+    if mend and destination.manifest(backup, trust=trust).data != shelved.data:
+        what = f"its manifest is not that of {source.target.name}: it was encrypted anew on one of them"
+        raise Refused(what, where=f"{destination.target.name}: {backup}", next="./ops rekey, then the same again")
     work = _Copy(source.target, destination.target, progress)
-    _blobs(work, source, destination, shelved)
+    blobs = _blobs(work, source, destination, shelved, mend=mend)
     prefix = backup_prefix(source.stack_id, backup)
     for file in shelved.manifest.files:
         work.object(prefix + file.path, file.stored)
     runbook = b"".join(source.target.read(prefix + RUNBOOK)) if source.target.size(prefix + RUNBOOK) else b""
     for name, data in ((RUNBOOK, runbook), (SIGNATURE, shelved.signature), (MANIFEST, shelved.data)):
         destination.target.put(prefix + name, data)
-    return Copied(backup, work.files, work.bytes, work.there, _records(source, destination, backup))
+    return Copied(backup, work.files, work.bytes, work.there, _records(source, destination, backup), blobs)
 
 
 class _Copy:
@@ -73,8 +81,8 @@ class _Copy:
         self._source, self._destination, self._progress = source, destination, progress
         self.files = self.bytes = self.there = 0
 
-    def object(self, key: str, digest: Digest, *, proven: bool = False) -> None:
-        """Copy one object unless it is there.
+    def object(self, key: str, digest: Digest, *, proven: bool = False) -> bool:
+        """Copy one object unless it is there; whether it was copied.
 
         Args:
             proven: A backup at the destination says the same of it: its size is enough.
@@ -82,7 +90,7 @@ class _Copy:
         size = self._destination.size(key)
         if size == digest.bytes and (proven or self._same(key, digest)):
             self.there += 1
-            return
+            return False
         upload = self._destination.begin(key, digest.bytes)
         try:
             for chunk in read_stored(self._source, key, digest, where=f"{self._source.name}: {key}"):
@@ -94,6 +102,7 @@ class _Copy:
             raise
         self.files += 1
         self.bytes += digest.bytes
+        return True
 
     def _same(self, key: str, digest: Digest) -> bool:
         try:
@@ -104,10 +113,11 @@ class _Copy:
         return True
 
 
-def _blobs(work: _Copy, source: Shelf, destination: Shelf, shelved: Shelved) -> None:
+def _blobs(work: _Copy, source: Shelf, destination: Shelf, shelved: Shelved, *, mend: bool) -> dict[str, Digest]:
+    """Copy the blobs; those that were written."""
     wanted = {blob.key: blob.stored for blob in blobs_of(source.target, shelved.manifest)}
     if not wanted:
-        return
+        return {}
     told = _told(destination, shelved.manifest.id)
     clash = [key for key, digest in wanted.items() if told.get(key, digest) != digest]
     if clash:
@@ -115,8 +125,12 @@ def _blobs(work: _Copy, source: Shelf, destination: Shelf, shelved: Shelved) -> 
             f"{len(clash)} blobs of other backups there have the same names and other bytes, such as {clash[0]}",
             where=destination.target.name, next="copy to a target of its own",
         )  # fmt: skip
-    for key, digest in wanted.items():
-        work.object(pool_prefix(source.stack_id) + key, digest, proven=key in told)
+    prefix = pool_prefix(source.stack_id)
+    return {
+        key: digest
+        for key, digest in wanted.items()
+        if work.object(prefix + key, digest, proven=key in told and not mend)
+    }
 
 
 def _told(destination: Shelf, own: str) -> dict[str, Digest]:

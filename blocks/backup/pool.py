@@ -62,6 +62,7 @@ class PoolWriter:
             for name, target in writer.targets.items()
         }
         self._used: dict[str, Blob] = {}
+        self._fresh: set[str] = set()
         self._turn = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         writer.before_manifest.append(self.check_present)
@@ -81,10 +82,17 @@ class PoolWriter:
         address = address or taken or self._hashed(source)
         with self._lock(address):
             there = self._there(address)
-            found = self._shared(there, source) or self._spread(there, source)
-            found = found or self._write(address, source, compress)
+            shared = self._shared(there, source)
+            found = shared or self._spread(there, source) or self._write(address, source, compress)
+        if taken or not shared:
+            self._fresh.add(found.blob.key)
         self._used[found.blob.key] = found.blob
         return replace(found, added=found.blob.stored.bytes) if taken else found
+
+    @property
+    def reused(self) -> int:
+        """How many blobs were there already and were not read."""
+        return len(self._used.keys() - self._fresh)
 
     def check_present(self, name: str, target: Target) -> None:
         """See that every blob that was put lies on a target, by a new listing.
@@ -184,7 +192,7 @@ class PoolWriter:
                 if plain is None or any(o.get(key, known).stored != known.stored for o in there.values()):
                     continue
                 lacking = {n: self._writer.targets[n] for n in there if key not in there[n]}
-                if any(key in self._places[name].listing() for name in lacking):
+                if not all(self._places[name].takes(key, known.stored) for name in lacking):
                     continue
                 try:
                     self._copy(self._writer.targets[holder], lacking, key, known)

@@ -1,4 +1,7 @@
-"""What this host remembers of the pool, so that nothing is read or copied twice; losing it costs only time."""
+"""What this host remembers of the pool: what need not be read or copied twice, and what was found damaged.
+
+Losing it costs time; and what is damaged has to be found again by `verify-backup`.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ CREATE TABLE IF NOT EXISTS blobs (
     place TEXT, key TEXT, stored TEXT, stored_bytes INTEGER, plain TEXT, plain_bytes INTEGER,
     PRIMARY KEY (place, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS damaged (place TEXT, key TEXT, PRIMARY KEY (place, key)) WITHOUT ROWID;
 """
 
 
@@ -103,18 +107,28 @@ class PoolIndex:
         return Known(Digest(sha256=row[0], bytes=row[1]), plain)
 
     def remember_blob(self, place: str, key: str, known: Known) -> None:
-        """Note what was stored."""
+        """Note what was stored, whole."""
         plain = (known.plain.sha256, known.plain.bytes) if known.plain else (None, None)
         with self._turn, self._writing():
             self._base.execute(
                 "REPLACE INTO blobs VALUES (?, ?, ?, ?, ?, ?)",
                 (place, key, known.stored.sha256, known.stored.bytes, *plain),
             )
+            self._base.execute("DELETE FROM damaged WHERE place = ? AND key = ?", (place, key))
 
     def forget_blob(self, place: str, key: str) -> None:
         """Note that nobody knows what is stored there."""
         with self._turn, self._writing():
             self._base.execute("DELETE FROM blobs WHERE place = ? AND key = ?", (place, key))
+
+    def remember_damage(self, place: str, key: str) -> None:
+        """Note that what is stored there is not what was written; until it is written anew."""
+        with self._turn, self._writing():
+            self._base.execute("REPLACE INTO damaged VALUES (?, ?)", (place, key))
+
+    def is_damaged(self, place: str, key: str) -> bool:
+        """Whether it was found so."""
+        return self._one("SELECT 1 FROM damaged WHERE place = ? AND key = ?", (place, key)) is not None
 
     def close(self) -> None:
         """Let go of the file."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from blocks.backup.pool_blobs import blobs_of
 from blocks.backup.pool_index import Known, PoolIndex
@@ -47,12 +48,18 @@ class PoolPlace:
             return self._sizes
 
     def known(self, address: str) -> dict[str, Known]:
-        """The blobs under an address of which we know for sure what they are, by key."""
+        """The blobs under an address of which we know for sure what they are, by key; none that is damaged."""
         with self._turn:
             sizes = self.listing()
             keys = list(self._by_address.get(address, ()))
         found = {key: self._known(key) for key in keys}
         return {key: known for key, known in found.items() if known and known.stored.bytes == sizes[key]}
+
+    def takes(self, key: str, stored: Digest) -> bool:
+        """Whether a blob may be written under a name: nothing has it, or the same bytes, which are damaged."""
+        if key not in self.listing():
+            return True
+        return self._index.is_damaged(self._place(), key) and self._from_earlier().get(key, stored) == stored
 
     def note(self, key: str, known: Known) -> None:
         """A blob was written."""
@@ -75,6 +82,8 @@ class PoolPlace:
         self._by_address.setdefault(address, []).append(key)
 
     def _known(self, key: str) -> Known | None:
+        if self._index.is_damaged(self._place(), key):
+            return None
         found = self._index.blob(self._place(), key)
         if found is None and (digest := self._from_earlier().get(key)):
             found = Known(digest)
@@ -117,11 +126,39 @@ class PoolPlace:
         return found
 
     def _place(self) -> str:
-        """The target's own mark, made at first use: its name may come to mean another place."""
+        """The target's own mark: its name may come to mean another place."""
         with self._turn:
-            if not self._mark:
-                key = place_key(self._stack_id)
-                if self._target.size(key) is None:
-                    self._target.put(key, os.urandom(16).hex().encode())
-                self._mark = b"".join(self._target.read(key))[:64].decode("ascii", "replace")
+            self._mark = self._mark or place_mark(self._target, self._stack_id)
             return self._mark
+
+
+def place_mark(target: Target, stack_id: str) -> str:
+    """A target's own mark, made at first use."""
+    key = place_key(stack_id)
+    if target.size(key) is None:
+        target.put(key, os.urandom(16).hex().encode())
+    return b"".join(target.read(key))[:64].decode("ascii", "replace")
+
+
+def note_damaged(target: Target, stack_id: str, index: Path, keys: Iterable[str]) -> None:
+    """Have damaged blobs of a target written anew by the next backup that needs them.
+
+    Args:
+        index: See `PoolWriter`.
+    """
+    place, opened = place_mark(target, stack_id), PoolIndex(index)
+    try:
+        for key in keys:
+            opened.remember_damage(place, key)
+    finally:
+        opened.close()
+
+
+def note_written(target: Target, stack_id: str, index: Path, blobs: Mapping[str, Digest]) -> None:
+    """Note blobs that were written to a target by something else than a backup."""
+    place, opened = place_mark(target, stack_id), PoolIndex(index)
+    try:
+        for key, stored in blobs.items():
+            opened.remember_blob(place, key, Known(stored))
+    finally:
+        opened.close()

@@ -26,6 +26,7 @@ class Verification:
         files: How many of the backup's own files were read; `bytes`: of everything that was read.
         blobs: How many blobs it names; `blobs_read`: how many of them were read, the others were only seen there.
         sample: The fraction of the blobs' bytes that was asked for; `seed` chose them.
+        damaged: Keys of the blobs that were read and are not what was written.
         foreign: It was signed by a key that only `trust` made good.
         notes: What is odd and harms nothing.
     """
@@ -40,6 +41,7 @@ class Verification:
     seed: int
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     foreign: bool = False
 
     @property
@@ -94,12 +96,16 @@ def verify_bytes(
     blobs = _blobs(shelf, manifest, reading.problems)
     chosen = _sampled(blobs, sample, seed)
     _present(shelf, blobs, reading.problems)
-    for blob in chosen:
-        reading.read(f"pool/{blob.key}", pool_prefix(shelf.stack_id) + blob.key, blob.stored)
+    damaged = [
+        blob.key
+        for blob in chosen
+        if not reading.read(f"pool/{blob.key}", pool_prefix(shelf.stack_id) + blob.key, blob.stored)
+    ]
     return Verification(
         backup=backup, target=shelf.target.name, files=len(manifest.files), bytes=reading.bytes, blobs=len(blobs),
         blobs_read=len(chosen), sample=sample, seed=seed, problems=tuple(dict.fromkeys(reading.problems)),
-        notes=tuple(f"{name}: no part of the backup" for name in extra), foreign=shelved.signer.foreign,
+        notes=tuple(f"{name}: no part of the backup" for name in extra), damaged=tuple(damaged),
+        foreign=shelved.signer.foreign,
     )  # fmt: skip
 
 
@@ -111,13 +117,16 @@ class _Reading:
         self.problems: list[str] = []
         self.bytes = 0
 
-    def read(self, name: str, key: str, digest: Digest) -> None:
+    def read(self, name: str, key: str, digest: Digest) -> bool:
+        """Whether it is as recorded."""
         try:
             for chunk in read_stored(self._shelf.target, key, digest, where=name):
                 self.bytes += len(chunk)
                 self._progress(len(chunk))
         except OpsError as error:
             self.problems.append(f"{name}: {error.what}")
+            return False
+        return True
 
 
 def _blobs(shelf: Shelf, manifest: Manifest, problems: list[str]) -> list[Blob]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from blocks.backup.copying import copy_backup as copied
-from blocks.backup.identity import Identity, claim, own_identity
+from blocks.backup.identity import claim, own_identity
+from blocks.backup.pool_place import note_written
 from blocks.backup.pool_sweep import sweep_pool
 from blocks.backup.shelf import Survey
 from blocks.backup.signing import Keyring
+from blocks.backup.verify import verify_bytes
 from blocks.engine import Engine
 from blocks.home import Home
 from compose.stack.backup.outcome import WorkReport
@@ -115,7 +119,7 @@ def _removed(one: Shelfful) -> tuple[frozenset[str], list[str]]:
 
 
 def copy_backup(request: CopyRequest, home: Home, runner: Steps) -> WorkReport:
-    """Copy a backup to every target that lacks it.
+    """Copy a backup to every target that lacks it, and mend it where it was found damaged.
 
     Raises:
         Locked: A backup of this stack runs.
@@ -130,34 +134,69 @@ def copy_backup(request: CopyRequest, home: Home, runner: Steps) -> WorkReport:
         sources = [one for one in having if not request.source or one.name == request.source]
         if not sources:
             raise Failed("no target to read it from has this backup", where=name, next="./ops backups")
+        source = min(sources, key=lambda one: len(one.facts[name].damaged))
         lacking = [one for one in wider.shelves if one.name not in {h.name for h in having}]
-        keyring = Keyring.of(home)
-        identity = own_identity(home, shelves.stack, keyring)
-        rows, errors = [], list(wider.problems)
-        for one in lacking:
-            row, error = _copied(sources[0], one, name, request.trust, identity, keyring, runner)
-            rows.append(row)
-            errors += [error] if error else []
-    done = [row["target"] for row in rows if row["state"] == "complete"]
-    said = f"copied to {', '.join(done)}" if done else "not copied" if lacking else "is on every target already"
-    code = Exit.FAILED if errors else Exit.DONE
+        damaged = [one for one in wider.having(name) if one.facts[name].damaged]
+        copying = _Copying(home, shelves.stack, source, name, request.trust, runner)
+        found = [*map(copying.to, lacking), *map(copying.mended, damaged)]
+    rows, errors = [row for row, _ in found], [*wider.problems, *(error for _, error in found if error)]
     return WorkReport(
-        what="copy", stack=shelves.stack, headline=f"{name} {said}", rows=rows, errors=errors, exit_code=code
-    )
+        what="copy", stack=shelves.stack, headline=f"{name} {_copied(rows)}", rows=rows, errors=errors,
+        exit_code=Exit.FAILED if errors else Exit.DONE,
+    )  # fmt: skip
 
 
-def _copied(
-    source: Shelfful, one: Shelfful, name: str, trust: bool, identity: Identity, keyring: Keyring, runner: Steps
-) -> tuple[dict[str, Any], str]:
-    """Copy to one target; its row, and what went wrong."""
+def _copied(rows: list[dict[str, Any]]) -> str:
+    """What became of a copy, in a few words."""
+    if not rows:
+        return "is on every target already"
+    done = {state: [row["target"] for row in rows if row["state"] == state] for state in ("complete", "mended")}
+    said = [f"copied to {', '.join(done['complete'])}"] if done["complete"] else []
+    said += [f"mended on {', '.join(done['mended'])}"] if done["mended"] else []
+    return "; ".join(said) or "not copied"
 
-    def work() -> None:
-        claim(one.shelf.target, identity, keyring)
-        copied(source.shelf, one.shelf, name, trust=trust)
 
-    row = {"target": one.name, "state": "complete", "from": source.name}
-    try:
-        runner.step(f"copy to {one.name}", work)
-    except OpsError as error:
-        return {**row, "state": "failed"}, f"{one.name}: {error}"
-    return row, ""
+@dataclass(frozen=True)
+class _Copying:
+    """Copies one backup from one target to others."""
+
+    home: Home
+    stack: str
+    source: Shelfful
+    name: str
+    trust: bool
+    runner: Steps
+
+    def to(self, one: Shelfful) -> tuple[dict[str, Any], str]:
+        """Copy to one target that lacks it; its row, and what went wrong."""
+        return self._done(one, "complete", f"copy to {one.name}", lambda: self._copy(one))
+
+    def mended(self, one: Shelfful) -> tuple[dict[str, Any], str]:
+        """Write anew what is damaged on one target, and read all of it back; its row, and what went wrong."""
+        return self._done(one, "mended", f"mend on {one.name}", lambda: self._mend(one))
+
+    def _done(self, one: Shelfful, state: str, title: str, work: Callable[[], None]) -> tuple[dict[str, Any], str]:
+        row = {"target": one.name, "state": state, "from": self.source.name}
+        try:
+            self.runner.step(title, work)
+        except OpsError as error:
+            return {**row, "state": "failed"}, f"{one.name}: {error}"
+        return row, ""
+
+    def _copy(self, one: Shelfful, *, mend: bool = False) -> None:
+        keyring, target = Keyring.of(self.home), one.shelf.target
+        claim(target, own_identity(self.home, self.stack, keyring), keyring)
+        done = copied(self.source.shelf, one.shelf, self.name, trust=self.trust, mend=mend)
+        index = self.home.stack(self.stack) / "pool-index.sqlite"
+        if done.blobs:
+            note_written(target, one.shelf.stack_id, index, done.blobs)
+
+    def _mend(self, one: Shelfful) -> None:
+        if self.source.facts[self.name].damaged:
+            what = f"is damaged, and so is what {self.source.name} has: {one.facts[self.name].damaged[0]}"
+            raise Failed(what, where=self.name, next="./ops backup: the next one writes it anew")
+        self._copy(one, mend=True)
+        looked = verify_bytes(one.shelf, self.name, trust=self.trust)
+        one.shelf.append_record(self.name, looked.fact)
+        if not looked.passed:
+            raise Failed(f"is still damaged: {looked.problems[0]}", where=self.name, next="./ops verify-backup")

@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from blocks.backup.identities import NOBODY, Identities, read_identities
+from blocks.backup.pool_place import note_damaged
 from blocks.backup.reader import read_file
 from blocks.backup.shelf import Shelf
 from blocks.backup.verify import verify_bytes
@@ -66,10 +68,9 @@ def verify_backup(request: VerifyBackupRequest, home: Home, runner: Steps) -> Wo
         raise Failed(unread or "no target has this backup", where=name, next="./ops backups")
     asked = having or list(shelves.shelves)
     identities = read_identities(request.identity) if request.identity else NOBODY
-    found = {
-        one.name: runner.step(f"verify on {one.name}", lambda one=one: _verified(one, name, request, identities))  # type: ignore[misc]
-        for one in asked
-    }
+    index = home.stack(shelves.stack) / "pool-index.sqlite"
+    looks = {one.name: partial(_verified, one, name, request, identities, index) for one in asked}
+    found = {target: runner.step(f"verify on {target}", look) for target, look in looks.items()}
     return _report(shelves, name, request, found)
 
 
@@ -106,12 +107,15 @@ def _named(remarks: dict[str, list[str]]) -> list[str]:
     return [f"{target}: {remark}" for target, each in remarks.items() for remark in each]
 
 
-def _verified(one: Shelfful, name: str, request: VerifyBackupRequest, identities: Identities) -> Found:
+def _verified(
+    one: Shelfful, name: str, request: VerifyBackupRequest, identities: Identities, index: Path
+) -> Found:
     seed = secrets.randbits(31)
     looked = verify_bytes(one.shelf, name, sample=request.sample, seed=seed, trust=request.trust)
     found = Found(
         list(looked.problems), list(looked.notes), looked.bytes, f"{looked.files} files, {looked.blobs_read} blobs"
     )
+    _have_written_anew(one, looked.damaged, index)
     if looked.foreign:
         found.unread.append("signed by a key that is not trusted here")
     if not looked.passed or request.level == "bytes":
@@ -128,6 +132,15 @@ def _verified(one: Shelfful, name: str, request: VerifyBackupRequest, identities
         )
         _append(one, name, fact)
     return found
+
+
+def _have_written_anew(one: Shelfful, damaged: tuple[str, ...], index: Path) -> None:
+    """No later backup of this home names these blobs again as they are."""
+    try:
+        if damaged:
+            note_damaged(one.shelf.target, one.shelf.stack_id, index, damaged)
+    except OpsError as error:
+        log.warning("%s: the next backup may name damaged blobs again: %s", one.name, error)
 
 
 def _append(one: Shelfful, name: str, fact: Verified) -> None:

@@ -36,7 +36,7 @@ def seal(begun: Begun) -> tuple[TargetReport, ...]:
     outcome = begun.writer.finish(manifest, begun.keyring, runbook(manifest))
     begun.complete = True
     begun.work.journal("seal", "end", backup=begun.identifier)
-    if begun.request.verify == "content" and manifest.complete:
+    if begun.request.verify == "content" and manifest.complete and not begun.pool.reused:
         _put_on_record(begun, manifest)
     return tuple(_state(name, error) for name, error in {**outcome, **begun.unreachable}.items())
 
@@ -84,7 +84,10 @@ def _state(name: str, error: OpsError | None) -> TargetReport:
 
 
 def _put_on_record(begun: Begun, manifest: Manifest) -> None:
-    """What was read by its own tool on its way is proven; by its bytes only where no tool reads it."""
+    """What was read by its own tool on its way is proven; by its bytes only where no tool reads it.
+
+    Blobs that lay in the pool before were not read, and so prove nothing: then it is for `verify-backup`.
+    """
     from blocks.backup.shelf import Shelf
 
     checked = {component.name: component.checked for component in manifest.components}

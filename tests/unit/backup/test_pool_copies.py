@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,17 @@ from blocks.backup import pool
 from blocks.backup.copying import copy_backup
 from blocks.backup.pool import PoolWriter, Put
 from blocks.backup.pool_index import Known, PoolIndex
+from blocks.backup.rekey import rekey_backup
 from blocks.backup.source import Source
 from blocks.backup.verify import verify_bytes
 from compose.stack.backup.layout import blob_key, pool_prefix
+from compose.stack.backup.request import VerifyBackupRequest
 from compose.stack.errors import Failed, Refused
-from tests.backup_lab import BackupLab
+from flows.walker import ThreadRunner
+from tasks.backup.keeping import _Copying
+from tasks.backup.proving import _verified
+from tasks.backup.shelves import _shelfful
+from tests.backup_lab import BackupLab, new_identity
 from tests.fakes.memory_target import MemoryTarget
 
 
@@ -95,3 +102,88 @@ def test_a_blob_written_by_a_run_that_died_is_not_taken_for_an_older_one(
     found = put(b"3").blob
     stored = b"".join(target.read(pool_prefix(lab.identity.stack_id) + found.key))
     assert hashlib.sha256(stored).hexdigest() == found.stored.sha256
+
+
+# --- damaged blobs -----------------------------------------------------------------------------------------
+
+
+def spoiled(lab: BackupLab, target: MemoryTarget) -> list[str]:
+    """Flip a bit in every blob; their keys."""
+    keys = [entry.key for entry in target.list(pool_prefix(lab.identity.stack_id))]
+    for key in keys:
+        data = bytearray(b"".join(target.read(key)))
+        data[len(data) // 2] ^= 1
+        target.put(key, bytes(data))
+    return keys
+
+
+def verified(lab: BackupLab, target: MemoryTarget, backup: str) -> list[str]:
+    """Verify it as the command does, on record; the problems."""
+    request = VerifyBackupRequest(id=backup)
+    return _verified(_shelfful(lab.shelf(target)), backup, request, lab.keys, lab.index).problems
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_damaged_blobs_are_written_anew_by_the_next_backup(lab: BackupLab, sealed: bool) -> None:
+    """Once they are found; and what is stored under the hash of its own bytes is whole again in old ones too."""
+    target, recipients = MemoryTarget("local"), lab.recipients if sealed else ()
+    old = lab.backup({"local": target}, recipients)
+    damaged = spoiled(lab, target)
+    assert len(verified(lab, target, old.id)) == len(damaged) == 3
+    new = lab.backup({"local": target}, recipients)
+    assert verified(lab, target, new.id) == []
+    assert new.components[1].pool
+    assert new.components[1].pool.new_blobs == 3
+    left = verify_bytes(lab.shelf(target), old.id).damaged
+    assert all(key.endswith((".zst", ".age")) for key in left)
+    again = lab.backup({"local": target}, recipients).components[1].pool
+    assert again
+    assert again.new_blobs == 0
+
+
+def test_a_damaged_blob_is_taken_from_the_target_that_has_it_whole(lab: BackupLab) -> None:
+    """The next backup to both mends it under its name, for every backup that names it."""
+    both = {name: MemoryTarget(name) for name in ("one", "two")}
+    old = lab.backup(both, lab.recipients)
+    before = dict(both["one"].objects)
+    damaged = spoiled(lab, both["one"])
+    assert verified(lab, both["one"], old.id)
+    lab.backup(both, lab.recipients)
+    assert verified(lab, both["one"], old.id) == []
+    assert all(both["one"].objects[key][0] == before[key][0] for key in damaged)
+
+
+def test_what_was_not_read_is_counted(lab: BackupLab) -> None:
+    """Blobs that lay there before prove nothing of a backup that only names them."""
+    target, source = MemoryTarget("local"), Source.of(lab.models / "blobs/noise")
+    for expected in (0, 1):
+        writer = PoolWriter(lab.writer({"local": target}), lab.keyring, lab.index)
+        for _ in range(2):
+            writer.put(source)
+        writer.close()
+        assert writer.reused == expected
+
+
+def test_a_copy_mends_what_was_found_damaged(lab: BackupLab) -> None:
+    """Files and blobs, from a target that has them whole; other backups name the same blobs."""
+    both = {name: MemoryTarget(name) for name in ("one", "two")}
+    old, _ = lab.backup(both), lab.backup(both)
+    spoiled(lab, both["two"])
+    key = lab.prefix(old.id) + old.files[1].path
+    both["two"].put(key, b"x" * len(both["two"].objects[key][0]))
+    assert len(verified(lab, both["two"], old.id)) == 4
+    one, two = (_shelfful(lab.shelf(target)) for target in both.values())
+    row, error = _Copying(lab.home, "light", one, old.id, False, ThreadRunner()).mended(two)
+    assert (row["state"], error) == ("mended", "")
+    assert lab.shelf(both["two"]).facts(old.id).verified == "bytes"
+    row, error = _Copying(lab.home, "light", two, old.id, False, ThreadRunner()).mended(two)
+    assert "so is what two has" in error
+
+
+def test_a_copy_mends_no_other_version_of_a_backup(lab: BackupLab) -> None:
+    """One that was encrypted to others meanwhile is not brought back."""
+    here, there, new = MemoryTarget("here"), MemoryTarget("there"), new_identity()
+    both = lab.backup({"here": here, "there": there}, lab.recipients)
+    rekey_backup([lab.shelf(there)], both.id, new.recipients, lab.keys, datetime.now(UTC), lab.index)
+    with pytest.raises(Refused, match="encrypted anew"):
+        copy_backup(lab.shelf(here), lab.shelf(there), both.id, mend=True)
