@@ -94,7 +94,7 @@ def verify_bytes(
     known = {file.path for file in manifest.files} | OWN
     extra = sorted(name for name in there if name not in known and not name.startswith("records/"))
     blobs = _blobs(shelf, manifest, reading.problems)
-    chosen = _sampled(blobs, sample, seed)
+    chosen = sampled(blobs, sample, seed)
     _present(shelf, blobs, reading.problems)
     damaged = [
         blob.key
@@ -137,7 +137,7 @@ def _blobs(shelf: Shelf, manifest: Manifest, problems: list[str]) -> list[Blob]:
         return []
 
 
-def _sampled(blobs: list[Blob], sample: float, seed: int) -> list[Blob]:
+def sampled(blobs: list[Blob], sample: float, seed: int) -> list[Blob]:
     """A part of the blobs, at least one where there are any."""
     if sample >= 1 or not blobs:
         return blobs

@@ -17,6 +17,7 @@ from blocks.container_files import Files
 from blocks.engine import Engine, talking
 from blocks.facts import is_local
 from blocks.stores.scratch import holder_label
+from blocks.tar_end import Watched
 from compose.stack.backup.archive_format import Entry, Kind
 from compose.stack.backup.component import Place
 from compose.stack.errors import Failed
@@ -172,7 +173,8 @@ class TarTree:
 
     def walk(self) -> Iterator[tuple[Entry, Content | None]]:
         """See `trees.Tree`."""
-        stream: Any = _Stream(self.chunks)
+        watched = Watched(_Stream(self.chunks))
+        stream: Any = watched
         try:
             with tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE) as opened:
                 for member in opened:
@@ -181,6 +183,7 @@ class TarTree:
                         self.skipped.append(member.name)
                         continue
                     yield self._entry(member, kind), _content(opened, member) if kind == "file" else None
+                watched.require_end(opened)
         except tarfile.TarError as error:
             raise Failed(f"the engine's archive broke off: {error}", next="the same backup again") from None
 

@@ -8,10 +8,11 @@ import re
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from blocks.tar_end import Watched
 from compose.stack.backup import rdb
 from compose.stack.errors import Failed
 
@@ -75,34 +76,36 @@ def _buffered(reader: Reader) -> rdb.Read:
     return read
 
 
-def read_tar(reader: Reader, expected: Mapping[str, str] | None = None) -> dict[str, Any]:
+def read_tar(reader: Reader, index: Path | None = None) -> dict[str, Any]:
     """Every file of an archive to its end.
 
     Args:
-        expected: SHA-256 by path; every one must be there and equal.
+        index: File with the archive's index: exactly the files that it lists must be there, in its order.
 
     Raises:
         Failed: It is cut short or damaged, or holds something else.
     """
     files = size = 0
-    seen: dict[str, str] = {}
+    expected = _listed(index) if index else None
+    watched = Watched(reader)
     try:
-        with _archive(reader) as archive:
+        with _archive(watched) as archive:
             for member in archive:
                 if not member.isfile():
                     continue
                 digest = _digest(archive, member)
                 files, size = files + 1, size + member.size
                 if expected is not None:
-                    seen[member.name.removeprefix("./")] = digest
+                    _compare(next(expected, None), (member.name.removeprefix("./"), digest))
+            watched.require_end(archive)
     except tarfile.TarError as error:
         raise Failed(f"the archive cannot be read: {error}") from None
     if expected is not None:
-        _compare(expected, seen)
+        _compare(next(expected, None), None)
     return {"files": files, "bytes": size}
 
 
-def _archive(reader: Reader) -> tarfile.TarFile:
+def _archive(reader: Reader | Watched) -> tarfile.TarFile:
     stream: Any = reader
     return tarfile.open(fileobj=stream, mode="r|")
 
@@ -117,11 +120,19 @@ def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     return digest.hexdigest()
 
 
-def _compare(expected: Mapping[str, str], seen: Mapping[str, str]) -> None:
-    wrong = [path for path, digest in expected.items() if seen.get(path) != digest]
-    wrong += [path for path in seen if path not in expected]
-    if wrong:
-        raise Failed(f"{len(wrong)} files are not as listed, the first is {wrong[0]!r}")
+def _listed(index: Path) -> Iterator[tuple[str, str]]:
+    """Path and SHA-256 of the files that an index lists."""
+    with index.open("rb") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            if entry.get("kind") == "file":
+                yield str(entry["path"]), str(entry["sha256"])
+
+
+def _compare(listed: tuple[str, str] | None, found: tuple[str, str] | None) -> None:
+    if listed != found:
+        path, _ = found or listed or ("", "")
+        raise Failed(f"its files are not as its index lists them, the first is {path!r}")
 
 
 def read_tar_databases(reader: Reader, spool: Path | None) -> dict[str, Any]:

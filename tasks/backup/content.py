@@ -53,7 +53,7 @@ def content_check(
     image: str,
     *,
     spool: Path | None = None,
-    listed: Mapping[str, str] | None = None,
+    index: Path | None = None,
     roles: Sequence[str] = (),
     loaded: int = LOADED,
 ) -> Check | None:
@@ -64,7 +64,7 @@ def content_check(
         record: What was recorded of the component, when it is checked later; None during the backup.
         image: Id or name of the store's own image; it must be here for kinds whose own tool reads.
         spool: Where databases are unpacked to; the system's place for temporary files by default.
-        listed: SHA-256 by path that an archive's index tells.
+        index: A file with the index of the archive that is read.
         roles: Of PostgreSQL's globals, as they quote them.
         loaded: Bytes up to which a recorded PostgreSQL dump is loaded into a server; a larger one is only read.
     """
@@ -87,7 +87,7 @@ def content_check(
     if kind is Kind.PREFECT:
         return Beside(partial(reads.read_sqlite, spool=spool), where) if ending == ".db" else None
     if ending == ".tar":
-        found: list[Check] = [Beside(partial(reads.read_tar, expected=listed), where)]
+        found: list[Check] = [Beside(partial(reads.read_tar, index=index), where)]
         found += [Beside(partial(reads.read_tar_databases, spool=spool), where)] if kind in WITH_SQLITE else []
         return Together(*found, *([own] if own else []))
     return own

@@ -6,13 +6,14 @@ import logging
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from blocks.backup.identities import NOBODY, Identities, read_identities
+from blocks.backup.pool_content import read_pool
 from blocks.backup.pool_place import note_damaged
 from blocks.backup.reader import read_file
 from blocks.backup.shelf import Shelf
@@ -34,6 +35,7 @@ from tasks.backup.shelves import Shelfful, Shelves, gather
 from tasks.steps import Steps
 
 log = logging.getLogger("ops.backup")
+ARCHIVE, INDEX = ".tar", ".index.jsonl"
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Found:
         unread: What could not be read for want of a key, an image or room; not a fault of the backup.
         notes: What is worth knowing and no fault of anybody.
         vouched: Encrypted files that their own tools read while they were saved: their bytes are still those.
+        damaged: Blobs of the pool that do not hold the files that they are listed for.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -52,6 +55,7 @@ class Found:
     said: str = ""
     notes: list[str] = field(default_factory=list)
     vouched: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
 
 def verify_backup(request: VerifyBackupRequest, home: Home, runner: Steps) -> WorkReport:
@@ -122,7 +126,8 @@ def _verified(
         _append(one, name, looked.fact)
         return found
     manifest = one.shelf.manifest(name, trust=request.trust).manifest
-    content_of(one.shelf, manifest, identities, found)
+    content_of(one.shelf, manifest, identities, found, sample=request.sample, seed=seed)
+    _have_written_anew(one, found.damaged, index)
     if not found.problems and (found.unread or found.vouched):
         _append(one, name, looked.fact)
     else:
@@ -134,7 +139,7 @@ def _verified(
     return found
 
 
-def _have_written_anew(one: Shelfful, damaged: tuple[str, ...], index: Path) -> None:
+def _have_written_anew(one: Shelfful, damaged: Sequence[str], index: Path) -> None:
     """No later backup of this home names these blobs again as they are."""
     try:
         if damaged:
@@ -150,8 +155,14 @@ def _append(one: Shelfful, name: str, fact: Verified) -> None:
         log.warning("%s: what was found is not on record: %s", one.name, error)
 
 
-def content_of(shelf: Shelf, manifest: Manifest, identities: Identities, found: Found) -> None:
-    """Have every file read by its store's own tool; all problems are collected."""
+def content_of(
+    shelf: Shelf, manifest: Manifest, identities: Identities, found: Found, *, sample: float = 1.0, seed: int = 0
+) -> None:
+    """Have every file read by its store's own tool, and its blobs opened; all problems are collected.
+
+    Args:
+        sample: Fraction of the blobs that is read, chosen by `seed`.
+    """
     engine = Engine.connect()
     sweep(engine)
     spool = Path(tempfile.mkdtemp(prefix="ops-verify-"))
@@ -161,6 +172,8 @@ def content_of(shelf: Shelf, manifest: Manifest, identities: Identities, found: 
             roles = content.roles(component)
             for file in component.all_files:
                 content.file(component, file, roles)
+            content.pool(component, sample, seed)
+            content.trees(component)
     finally:
         shutil.rmtree(spool, ignore_errors=True)
 
@@ -200,13 +213,60 @@ class _Content:
         if image and not engine.image(image):
             found.unread.append(f"{file.path}: the image {component.image} of its own tool is not here")
             return
-        check = content_check(
-            component.kind, plain_path(file), component, engine, image, spool=self.spool, roles=roles
-        )
         try:
+            index = self._index(component, file)
+            check = content_check(
+                component.kind,
+                plain_path(file),
+                component,
+                engine,
+                image,
+                spool=self.spool,
+                index=index,
+                roles=roles,
+            )
             self._told(file, self._checked(file, check))
         except OpsError as error:
             found.problems.append(f"{file.path}: {error}")
+
+    def pool(self, component: ComponentRecord, sample: float, seed: int) -> None:
+        """Every file of a component that lies in the pool; without the key its list has told so already."""
+        pool = component.pool
+        if pool is None or ("age" in pool.listing.encodings and not self.identities):
+            return
+        try:
+            looked = read_pool(
+                self.shelf.target, self.manifest, component, self.identities, sample=sample, seed=seed
+            )
+        except OpsError as error:
+            self.found.problems.append(f"{component.name}: its pool: {error}")
+            return
+        self.found.read += looked.bytes
+        self.found.problems += looked.problems
+        self.found.damaged += looked.damaged
+        recorded = component.fingerprint.get("tree_sha256", looked.tree)
+        if recorded != looked.tree:
+            self.found.problems.append(f"{component.name}: its list of files is not the one that was recorded")
+
+    def trees(self, component: ComponentRecord) -> None:
+        """The indexes of archives are those that were recorded; what they list was compared with the archives."""
+        recorded = component.fingerprint.get("trees") or [component.fingerprint.get("tree_sha256")]
+        indexes = [file.plain.sha256 for file in component.files if plain_path(file).endswith(INDEX)]
+        if indexes and recorded not in ([None], indexes):
+            self.found.problems.append(
+                f"{component.name}: the index of an archive is not the one that was recorded"
+            )
+
+    def _index(self, component: ComponentRecord, file: FileRecord) -> Path | None:
+        """The index of an archive, as a local file; None where it has none."""
+        stem = plain_path(file).removesuffix(ARCHIVE)
+        record = next((one for one in component.files if plain_path(one) == stem + INDEX), None)
+        if stem == plain_path(file) or record is None:
+            return None
+        path = self.spool / "index.jsonl"
+        with path.open("wb") as local:
+            local.writelines(self._read(record))
+        return path
 
     def _checked(self, file: FileRecord, check: Check | None) -> dict[str, Any]:
         try:
