@@ -133,6 +133,7 @@ def backups(ref: StackRef, to: To = None, json: Json = False) -> None:
                 console.table([key.upper() for key in rows[0]], [list(row.values()) for row in rows])
                 console.say("")
         console.lines("problems", found.problems)
+        console.lines("notes", found.notes)
         console.say(found.freshness.sentence, style=console.GOOD if found.freshness.good else console.BAD)
     if found.problems:
         raise typer.Exit(Exit.FAILED)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from blocks.backup.signing import Keyring, Signer
 from blocks.targets.base import Entry, Target
-from compose.stack.backup.ids import PATTERN
+from compose.stack.backup.ids import is_id
 from compose.stack.backup.jsontext import dumps
 from compose.stack.backup.layout import (
     RECORD,
@@ -55,10 +55,12 @@ class Survey:
 
     Args:
         backups: Entries by id, of those that have a manifest; `leftovers`: of those that have none.
+        strangers: Names that lie there and are no backup's: nobody touches them.
     """
 
     backups: dict[str, tuple[Entry, ...]]
     leftovers: dict[str, tuple[Entry, ...]]
+    strangers: tuple[str, ...] = ()
 
     def bytes(self, backup: str) -> int:
         """What one backup takes, without the pool."""
@@ -84,14 +86,18 @@ class Shelf:
         """Look at everything once."""
         prefix = backups_prefix(self.stack_id)
         found: dict[str, list[Entry]] = {}
+        strangers: dict[str, None] = {}
         for entry in self.target.list(prefix):
             name, _, rest = entry.key[len(prefix) :].partition("/")
-            if rest and PATTERN.fullmatch(name):
+            if rest and is_id(name):
                 found.setdefault(name, []).append(entry)
+            else:
+                strangers[name] = None
         whole = {name for name in found if any(e.key == f"{prefix}{name}/{MANIFEST}" for e in found[name])}
         return Survey(
             {name: tuple(entries) for name, entries in found.items() if name in whole},
             {name: tuple(entries) for name, entries in found.items() if name not in whole},
+            tuple(strangers),
         )
 
     def ids(self) -> list[str]:
@@ -119,11 +125,17 @@ class Shelf:
             raise Refused(said, where=where, next="do not use it")
         return Shelved(manifest, signer, data, signature)
 
-    def manifests(self, *, trust: bool = False) -> tuple[dict[str, Shelved], dict[str, OpsError]]:
-        """All manifests by id, and why some cannot be read."""
+    def manifests(
+        self, survey: Survey | None = None, *, trust: bool = False
+    ) -> tuple[dict[str, Shelved], dict[str, OpsError]]:
+        """All manifests by id, and why some cannot be read.
+
+        Args:
+            survey: What lies there, where somebody has looked already.
+        """
         found: dict[str, Shelved] = {}
         errors: dict[str, OpsError] = {}
-        for backup in self.ids():
+        for backup in sorted((survey or self.survey()).backups):
             try:
                 found[backup] = self.manifest(backup, trust=trust)
             except OpsError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ class Shelfful:
     Args:
         unreadable: Why a manifest cannot be read, by backup.
         expiry: What the policy would keep; None where it refuses, with the reason in `held`.
+        strangers: Names among the backups that are none: they are left alone.
     """
 
     shelf: Shelf
@@ -41,6 +42,7 @@ class Shelfful:
     skew: float
     expiry: Expiry | None = None
     held: str = ""
+    strangers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,6 +56,7 @@ class Shelves:
 
     Args:
         problems: Targets that could not be asked, backups that cannot be read.
+        notes: What lies there and is no backup.
     """
 
     stack: str
@@ -63,6 +66,7 @@ class Shelves:
     freshness: Freshness
     problems: tuple[str, ...] = ()
     views: tuple[BackupView, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per backup, newest first."""
@@ -87,6 +91,7 @@ class Shelves:
             "age_seconds": self.freshness.age,
             "reasons": list(self.freshness.reasons),
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "backups": [
                 {
                     "id": one.id,
@@ -150,12 +155,14 @@ def gather(home: Home, ref: StackRef, to: Sequence[str] = (), now: datetime | No
     held = "; ".join(fresh.shrunk)
     found = [_with_expiry(one, found, policy, now, held) for one in found]
     return Shelves(
-        name, identity.stack_id, now, tuple(found), fresh, (*problems, *unread), tuple(_views(found, now))
-    )
+        name, identity.stack_id, now, tuple(found), fresh, (*problems, *unread), tuple(_views(found, now)),
+        tuple(f"{o.name}: {one[:80]!r} is no backup's name: left alone" for o in found for one in o.strangers),
+    )  # fmt: skip
 
 
 def _shelfful(shelf: Shelf) -> Shelfful:
-    read, errors = shelf.manifests()
+    survey = shelf.survey()
+    read, errors = shelf.manifests(survey)
     facts = {name: shelf.facts(name) for name in read}
     return Shelfful(
         shelf,
@@ -164,6 +171,7 @@ def _shelfful(shelf: Shelf) -> Shelfful:
         {name: str(error) for name, error in errors.items()},
         shelf.target.room(),
         shelf.target.skew(),
+        strangers=survey.strangers,
     )
 
 
@@ -187,7 +195,7 @@ def _with_expiry(
 
 
 def _replaced(one: Shelfful, expiry: Expiry | None, held: str) -> Shelfful:
-    return Shelfful(one.shelf, one.manifests, one.facts, one.unreadable, one.room, one.skew, expiry, held)
+    return replace(one, expiry=expiry, held=held)
 
 
 def _best(one: Shelfful) -> str | None:

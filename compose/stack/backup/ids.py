@@ -33,6 +33,15 @@ def checked_id(text: str) -> str:
     return text
 
 
+def is_id(text: str) -> bool:
+    """Whether a name that lies on a target is an id, of a moment that there was."""
+    try:
+        checked_id(text)
+    except Refused:
+        return False
+    return True
+
+
 def moment_of(identifier: str) -> datetime:
     """When a backup was begun.
 
