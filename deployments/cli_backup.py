@@ -60,7 +60,10 @@ def backup(
         bool, typer.Option("--reread", help="Read what goes into the pool again, though it looks unchanged.")
     ] = False,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Use a target of another installation: that one is gone.")
+        bool,
+        typer.Option(
+            "--adopt", help="Take over a target: another installation's that is gone, or ours that is empty."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:

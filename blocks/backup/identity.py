@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, ValidationError
 
+from blocks.backup.places import Places
 from blocks.backup.signing import Keyring, fingerprint
 from blocks.files import create_private
 from blocks.home import Home
@@ -20,7 +21,7 @@ from blocks.targets.base import Target
 from compose.stack.backup.jsontext import dumps, loads
 from compose.stack.backup.layout import CLAIMS, checked_stack_id, claim_key, identity_key, public_key_key
 from compose.stack.backup.manifest import Strict
-from compose.stack.errors import Refused
+from compose.stack.errors import Failed, Refused
 
 LARGEST = 64 * 1024
 MACHINE_ID = Path("/etc/machine-id")
@@ -32,6 +33,7 @@ class Identity(Strict):
     Args:
         machine: Stands for the host: a hash of its machine id, or of its name where it has none.
         public_key: What its backups are signed with, PEM.
+        adopted_by: In a claim: the installation that took the place over from this one, see `mark`.
     """
 
     stack_id: str
@@ -40,6 +42,12 @@ class Identity(Strict):
     machine: str
     public_key: str
     made: AwareDatetime
+    adopted_by: str = ""
+
+    @property
+    def mark(self) -> str:
+        """Stands for the installation: its host and its key."""
+        return ":".join(self.owner)
 
     @property
     def owner(self) -> tuple[str, str]:
@@ -85,24 +93,36 @@ def own_identity(home: Home, stack: str, keyring: Keyring, host: Host | None = N
     return kept.model_copy(update={"host": host.name, "machine": host.machine, "public_key": keyring.public})
 
 
-def claim(target: Target, identity: Identity, keyring: Keyring, *, adopt: bool = False) -> None:
+def claim(
+    target: Target, identity: Identity, keyring: Keyring, *, adopt: bool = False, places: Places | None = None
+) -> None:
     """Take a target into use for a stack, or see that it is ours already.
 
     Args:
-        adopt: Go on although another installation's backups lie there: it is gone, or both know what they do.
+        adopt: Take it over from another installation, which is gone, from now on; or take it although it was ours
+            and holds nothing of ours now.
+        places: Those that were ours before.
 
     Raises:
         Refused: Another host's, or another installation's, with its name.
+        Failed: It was ours, and nothing of ours is there.
     """
     _alone(target, identity, adopt)
     key, data = identity_key(identity.stack_id), _text(identity)
     there = _small(target, key)
+    if there is None and not adopt and places is not None and target.place in places:
+        what = f"{target.place} had backups of this stack before, and has nothing of it now: is it not mounted?"
+        raise Failed(what, where=target.name, next="mount it; or ./ops backup --adopt, if it is a new place")
     if there is None or adopt or _parsed(there, key).host != identity.host:
         target.put(f"{key}.sig", keyring.sign(data))
         target.put(key, data)
         target.put(public_key_key(identity.stack_id), identity.public_key.encode())
         target.put(claim_key(identity.stack_id), data)
+        if adopt:
+            _take_over(target, identity)
         _alone(target, identity, adopt)
+    if places is not None:
+        places.add(target.place)
 
 
 def identities(target: Target) -> Iterator[Identity]:
@@ -138,7 +158,7 @@ def signed_identity(target: Target, stack_id: str, keyring: Keyring, *, trust: b
 
 def _alone(target: Target, identity: Identity, adopt: bool) -> None:
     for other in identities(target):
-        if other.owner != identity.owner and not adopt:
+        if not _ours(other, identity) and not adopt:
             kind = "another host" if other.machine != identity.machine else "another installation on this host"
             raise Refused(
                 f"{kind} ({other.host}, stack {other.stack}, {other.stack_id}) has its backups there",
@@ -146,8 +166,19 @@ def _alone(target: Target, identity: Identity, adopt: bool) -> None:
             )  # fmt: skip
 
 
+def _ours(other: Identity, identity: Identity) -> bool:
+    return other.owner == identity.owner or other.adopted_by == identity.mark
+
+
+def _take_over(target: Target, identity: Identity) -> None:
+    """Note in the claims of other installations that the place is ours: they are refused, and we are not."""
+    for other in [one for one in identities(target) if not _ours(one, identity)]:
+        noted = other.model_copy(update={"adopted_by": identity.mark})
+        target.put(claim_key(other.stack_id), _text(noted))
+
+
 def _text(identity: Identity) -> bytes:
-    return dumps({"schema": 1, **identity.model_dump(mode="json")})
+    return dumps({"schema": 1, **identity.model_dump(mode="json", exclude_defaults=True)})
 
 
 def _parsed(data: bytes, where: str) -> Identity:

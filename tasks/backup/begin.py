@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from blocks.backup.identity import Identity, claim, own_identity
+from blocks.backup.places import Places
 from blocks.backup.pool import PoolWriter
 from blocks.backup.proof import require_proven
 from blocks.backup.sealing import parse_recipients
@@ -145,7 +146,8 @@ def begin(
     require_proven(home, recipients)
     keyring = Keyring.of(home)
     identity = own_identity(home, work.found.name, keyring)
-    targets, unreachable = _taken(prepared, identity, keyring, adopt=request.adopt)
+    places = Places.of(home, work.found.name)
+    targets, unreachable = _taken(prepared, identity, keyring, places, adopt=request.adopt)
     root = spool_of(work)
     sweep_spools(root)
     sweep_scratch(work.engine)
@@ -170,7 +172,7 @@ def begin(
 
 
 def _taken(
-    prepared: Prepared, identity: Identity, keyring: Keyring, *, adopt: bool
+    prepared: Prepared, identity: Identity, keyring: Keyring, places: Places, *, adopt: bool
 ) -> tuple[dict[str, Target], dict[str, OpsError]]:
     """The targets that are ours and swept; and those that cannot be used: without them it goes on, and has failed.
 
@@ -181,7 +183,7 @@ def _taken(
     taken, unreachable = dict[str, Target](), dict(prepared.failing)
     for target in prepared.targets:
         try:
-            claim(target, identity, keyring, adopt=adopt)
+            claim(target, identity, keyring, adopt=adopt, places=places)
             sweep(target, identity, keyring)
             taken[target.name] = target
         except OpsError as error:

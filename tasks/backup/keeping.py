@@ -10,6 +10,7 @@ from typing import Any
 
 from blocks.backup.copying import copy_backup as copied
 from blocks.backup.identity import claim, own_identity
+from blocks.backup.places import Places
 from blocks.backup.pool_place import note_written
 from blocks.backup.pool_sweep import sweep_pool
 from blocks.backup.shelf import Survey
@@ -185,7 +186,8 @@ class _Copying:
 
     def _copy(self, one: Shelfful, *, mend: bool = False) -> None:
         keyring, target = Keyring.of(self.home), one.shelf.target
-        claim(target, own_identity(self.home, self.stack, keyring), keyring)
+        places = Places.of(self.home, self.stack)
+        claim(target, own_identity(self.home, self.stack, keyring), keyring, places=places)
         done = copied(self.source.shelf, one.shelf, self.name, trust=self.trust, mend=mend)
         index = self.home.stack(self.stack) / "pool-index.sqlite"
         if done.blobs:

@@ -14,6 +14,7 @@ import pytest
 
 from blocks.backup.copying import copy_backup
 from blocks.backup.identity import claim, own_identity, signed_identity
+from blocks.backup.places import Places
 from blocks.backup.pool import PoolWriter
 from blocks.backup.pool_blobs import filed_of
 from blocks.backup.pool_sweep import sweep_pool
@@ -741,6 +742,29 @@ def test_two_hosts_on_one_prefix_are_refused(lab: BackupLab, target: Target, tmp
         claim(target, cloned, lab.keyring)
     assert contents(target) == before
     claim(target, theirs, keys, adopt=True)
+    claim(target, theirs, keys)
+    claim(target, own_identity(other, "stores", keys), keys)
+    with pytest.raises(Refused, match="another installation"):
+        claim(target, lab.identity, lab.keyring)
+    claim(target, lab.identity, lab.keyring, adopt=True)
+    claim(target, lab.identity, lab.keyring)
+    with pytest.raises(Refused, match="another installation"):
+        claim(target, theirs, keys)
+    assert signed_identity(target, theirs.stack_id, keys) == theirs
+
+
+def test_a_place_that_was_ours_and_is_empty_is_not_filled(lab: BackupLab, target: Target) -> None:
+    """A disk that is not mounted; a new one is taken when somebody says so, once."""
+    places = Places.of(lab.home, "light")
+    claim(target, lab.identity, lab.keyring, places=places)
+    claim(target, lab.identity, lab.keyring, places=places)
+    for key in contents(target):
+        target.delete(key)
+    with pytest.raises(Failed, match="not mounted"):
+        claim(target, lab.identity, lab.keyring, places=Places.of(lab.home, "light"))
+    assert contents(target) == {}
+    claim(target, lab.identity, lab.keyring, places=places, adopt=True)
+    claim(target, lab.identity, lab.keyring, places=places)
 
 
 def test_a_stacks_identity_is_made_once(lab: BackupLab) -> None:

@@ -182,8 +182,8 @@ def test_a_target_of_another_host_does_not_stop_the_others(monkeypatch: pytest.M
     prepared: Any = SimpleNamespace(failing={}, targets=tuple(SimpleNamespace(name=name) for name in names))
     if not usable:
         with pytest.raises(Refused, match="another host"):
-            begin._taken(prepared, NOBODY, NOBODY, adopt=False)
+            begin._taken(prepared, NOBODY, NOBODY, NOBODY, adopt=False)
         return
-    taken, unreachable = begin._taken(prepared, NOBODY, NOBODY, adopt=False)
+    taken, unreachable = begin._taken(prepared, NOBODY, NOBODY, NOBODY, adopt=False)
     assert list(taken) == ["ours"]
     assert list(unreachable) == ["theirs"]
