@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from typing import Protocol
 
-from compose.stack.errors import Failed
+from compose.stack.errors import Damaged
 
 PORTION = 1024 * 1024
 
@@ -43,9 +43,9 @@ class Watched:
             archive: Reads this stream, and found no further member.
 
         Raises:
-            Failed: It is cut short, or a header in it is broken.
+            Damaged: It is cut short, or a header in it is broken.
         """
         while self.read(PORTION):
             pass
         if self._last > archive.offset or self._count < archive.offset + 2 * tarfile.BLOCKSIZE:
-            raise Failed("the archive has no end: it is cut short, or a header in it is broken")
+            raise Damaged("the archive has no end: it is cut short, or a header in it is broken")

@@ -16,7 +16,7 @@ def blobs_of(target: Target, manifest: Manifest) -> Iterator[Blob]:
     """Every blob that a backup names; its components' lists one after the other.
 
     Raises:
-        Failed: A list is missing or damaged.
+        Damaged: A list is missing, or was changed.
         Refused: A list is not as it should be.
     """
     for component in manifest.components:
@@ -31,7 +31,7 @@ def filed_of(
     """Every file of a component that lies in the pool.
 
     Raises:
-        Failed: The list is missing or damaged.
+        Damaged: The list is missing, or was changed.
         Refused: It is not as it should be, or encrypted and there is no key.
     """
     if component.pool:

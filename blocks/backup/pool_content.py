@@ -14,7 +14,7 @@ from compose.stack.backup.archive_format import Entry, index_line
 from compose.stack.backup.layout import checked_blob_key, pool_prefix
 from compose.stack.backup.listing import Blob, Filed, parse_blob
 from compose.stack.backup.manifest import ComponentRecord, Digest, Manifest
-from compose.stack.errors import OpsError
+from compose.stack.errors import Damaged, OpsError
 
 
 @dataclass
@@ -23,12 +23,14 @@ class PoolRead:
 
     Args:
         bytes: Plain bytes that were read.
+        unread: What could not be read, and why: no fault of the backup.
         damaged: Keys of the blobs that do not hold what they are listed for.
         tree: SHA-256 over the list of files, as `Totals` reckons it.
     """
 
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     tree: str = ""
 
@@ -50,7 +52,8 @@ def read_pool(
         sample: Fraction of the blobs that is read, chosen by `seed`.
 
     Raises:
-        Failed: A list is missing or damaged.
+        Damaged: A list is missing or is not what was written.
+        Failed: A list cannot be read.
         Refused: A list is not as it should be, or there is no key.
     """
     found, tree, seen = PoolRead(), hashlib.sha256(), dict[str, Digest]()
@@ -87,9 +90,11 @@ def _read(
         stored = read_stored(target, pool_prefix(manifest.stack_id) + blob.key, blob.stored, where=name)
         for chunk in decoded(stored, encodings, plain, identities, where=name):
             found.bytes += len(chunk)
-    except OpsError as error:
+    except Damaged as error:
         found.problems.append(f"{name}: {error.what}")
         found.damaged.append(blob.key)
+    except OpsError as error:
+        found.unread.append(f"{name}: {error.what}")
 
 
 def _index_line(filed: Filed) -> bytes:

@@ -15,7 +15,7 @@ from blocks.targets.base import Target
 from compose.stack.backup.layout import backup_prefix
 from compose.stack.backup.manifest import Digest, Encoding, FileRecord
 from compose.stack.backup.reading import bomb
-from compose.stack.errors import Failed, Refused
+from compose.stack.errors import Damaged, Refused
 
 PIECE = 512 * 1024
 WINDOW = 32 * 1024 * 1024
@@ -34,7 +34,7 @@ def read_file(
         identities: Keys, where the file is encrypted.
 
     Raises:
-        Failed: It is missing, truncated, changed, or not what was recorded; names target, backup and file.
+        Damaged: It is missing, truncated, changed, or not what was recorded; names target, backup and file.
         Refused: It is encrypted and there is no key.
     """
     where = f"{target.name}: {backup}/{record.path}"
@@ -48,13 +48,13 @@ def read_stored(target: Target, key: str, digest: Digest, *, where: str) -> Iter
     """An object as it lies on a target, checked at the end.
 
     Raises:
-        Failed: It is missing, or not what was recorded.
+        Damaged: It is missing, or not what was recorded.
     """
     size = target.size(key)
     if size is None:
-        raise Failed("is missing", where=where, next=ELSEWHERE)
+        raise Damaged("is missing", where=where, next=ELSEWHERE)
     if size != digest.bytes:
-        raise Failed(f"has {size} bytes, recorded were {digest.bytes}", where=where, next=ELSEWHERE)
+        raise Damaged(f"has {size} bytes, recorded were {digest.bytes}", where=where, next=ELSEWHERE)
     yield from checked(target.read(key), digest, "stored", where=where)
 
 
@@ -78,7 +78,7 @@ def undone(
         chunks = _unpacked(chunks, where)
     yield from chunks
     for _ in stored:
-        raise Failed("has bytes after its end", where=where, next=ELSEWHERE)
+        raise Damaged("has bytes after its end", where=where, next=ELSEWHERE)
 
 
 def checked(chunks: Iterator[bytes], digest: Digest, what: str, *, where: str) -> Iterator[bytes]:
@@ -91,13 +91,13 @@ def checked(chunks: Iterator[bytes], digest: Digest, what: str, *, where: str) -
     for chunk in chunks:
         count += len(chunk)
         if count > digest.bytes:
-            raise Failed(f"holds more than the {digest.bytes} {what} bytes recorded", where=where, next=ELSEWHERE)
+            raise Damaged(f"holds more than the {digest.bytes} {what} bytes recorded", where=where, next=ELSEWHERE)
         found.update(chunk)
         yield chunk
     if count != digest.bytes:
-        raise Failed(f"ends after {count} of {digest.bytes} {what} bytes", where=where, next=ELSEWHERE)
+        raise Damaged(f"ends after {count} of {digest.bytes} {what} bytes", where=where, next=ELSEWHERE)
     if found.hexdigest() != digest.sha256:
-        raise Failed(f"was changed: the hash of its {what} bytes differs", where=where, next=ELSEWHERE)
+        raise Damaged(f"was changed: the hash of its {what} bytes differs", where=where, next=ELSEWHERE)
 
 
 def _unpacked(chunks: Iterator[bytes], where: str) -> Iterator[bytes]:
@@ -107,4 +107,4 @@ def _unpacked(chunks: Iterator[bytes], where: str) -> Iterator[bytes]:
         while piece := reader.read(PIECE):
             yield piece
     except zstandard.ZstdError as error:
-        raise Failed(f"cannot be decompressed: {error}", where=where, next=ELSEWHERE) from None
+        raise Damaged(f"cannot be decompressed: {error}", where=where, next=ELSEWHERE) from None

@@ -10,7 +10,7 @@ import pyrage
 from blocks.backup.identities import Identities
 from blocks.backup.pipe import Broken, Pipe
 from blocks.backup.pull import Pull
-from compose.stack.errors import Failed, Refused
+from compose.stack.errors import Damaged, Failed, Refused
 
 LONGEST = 64 * 1024
 
@@ -144,7 +144,8 @@ def opened(chunks: Iterator[bytes], identities: Identities, *, where: str) -> It
         where: What to call the file in errors.
 
     Raises:
-        Failed: None of the keys opens it, it was changed, or it ends too early; or what `chunks` raised.
+        Failed: None of the keys opens it.
+        Damaged: It was changed, or ends too early; or what `chunks` raised.
     """
     if not identities:
         raise Refused("is encrypted; a key is needed", where=where, next="--identity KEYFILE, or fd:N")
@@ -196,4 +197,4 @@ def _reason(error: BaseException, where: str) -> BaseException:
         return error
     if "matching" in str(error):
         return Failed("none of the keys opens it", where=where, next="the key of one of its recipients")
-    return Failed(f"cannot be decrypted: {error}", where=where, next="another copy, or another target")
+    return Damaged(f"cannot be decrypted: {error}", where=where, next="another copy, or another target")

@@ -125,6 +125,11 @@ class Shelf:
             raise Refused(said, where=where, next="do not use it")
         return Shelved(manifest, signer, data, signature)
 
+    def holds(self, shelved: Shelved) -> bool:
+        """Whether a backup's manifest is still the one that was read."""
+        prefix = backup_prefix(self.stack_id, shelved.manifest.id)
+        return self._small(prefix + MANIFEST, LARGEST) == shelved.data
+
     def manifests(
         self, survey: Survey | None = None, *, trust: bool = False
     ) -> tuple[dict[str, Shelved], dict[str, OpsError]]:

@@ -13,7 +13,7 @@ from compose.stack.backup.layout import backup_prefix, pool_prefix
 from compose.stack.backup.listing import Blob
 from compose.stack.backup.manifest import MANIFEST, RUNBOOK, SIGNATURE, Digest, Manifest
 from compose.stack.backup.records import Verified
-from compose.stack.errors import OpsError
+from compose.stack.errors import Damaged, OpsError, Refused
 
 OWN = {MANIFEST, SIGNATURE, f"{SIGNATURE}.new", RUNBOOK}
 
@@ -22,10 +22,13 @@ OWN = {MANIFEST, SIGNATURE, f"{SIGNATURE}.new", RUNBOOK}
 class Verification:
     """What was looked at, and all that is wrong.
 
+    Only what is wrong speaks against the backup; with something unread it has neither passed nor failed.
+
     Args:
         files: How many of the backup's own files were read; `bytes`: of everything that was read.
         blobs: How many blobs it names; `blobs_read`: how many of them were read, the others were only seen there.
         sample: The fraction of the blobs' bytes that was asked for; `seed` chose them.
+        problems: What is missing, or is not what was recorded; `unread`: what could not be read, and why.
         damaged: Keys of the blobs that were read and are not what was written.
         foreign: It was signed by a key that only `trust` made good.
         notes: What is odd and harms nothing.
@@ -40,18 +43,21 @@ class Verification:
     sample: float
     seed: int
     problems: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     foreign: bool = False
 
     @property
     def passed(self) -> bool:
-        """True when nothing is wrong."""
-        return not self.problems
+        """True when all of it was read and nothing is wrong."""
+        return not self.problems and not self.unread
 
     @property
-    def fact(self) -> Verified:
-        """As a record beside the backup."""
+    def fact(self) -> Verified | None:
+        """As a record beside the backup; None where nothing can be said of it."""
+        if self.unread and not self.problems:
+            return None
         details: dict[str, str | int | float | bool | None] = {
             "files": self.files, "bytes": self.bytes, "blobs": self.blobs, "blobs_read": self.blobs_read,
             "sample": self.sample, "seed": self.seed,
@@ -93,7 +99,7 @@ def verify_bytes(
         reading.problems.append(f"{RUNBOOK}: is missing")
     known = {file.path for file in manifest.files} | OWN
     extra = sorted(name for name in there if name not in known and not name.startswith("records/"))
-    blobs = _blobs(shelf, manifest, reading.problems)
+    blobs = reading.blobs(manifest)
     chosen = sampled(blobs, sample, seed)
     _present(shelf, blobs, reading.problems)
     damaged = [
@@ -104,36 +110,42 @@ def verify_bytes(
     return Verification(
         backup=backup, target=shelf.target.name, files=len(manifest.files), bytes=reading.bytes, blobs=len(blobs),
         blobs_read=len(chosen), sample=sample, seed=seed, problems=tuple(dict.fromkeys(reading.problems)),
+        unread=tuple(dict.fromkeys(reading.unread)),
         notes=tuple(f"{name}: no part of the backup" for name in extra), damaged=tuple(damaged),
         foreign=shelved.signer.foreign,
     )  # fmt: skip
 
 
 class _Reading:
-    """Reads objects and keeps what is wrong with them."""
+    """Reads objects; keeps what is wrong with them, and why some could not be read."""
 
     def __init__(self, shelf: Shelf, progress: Callable[[int], None]) -> None:
         self._shelf, self._progress = shelf, progress
         self.problems: list[str] = []
+        self.unread: list[str] = []
         self.bytes = 0
 
     def read(self, name: str, key: str, digest: Digest) -> bool:
-        """Whether it is as recorded."""
+        """Whether nothing was found wrong with it."""
         try:
             for chunk in read_stored(self._shelf.target, key, digest, where=name):
                 self.bytes += len(chunk)
                 self._progress(len(chunk))
-        except OpsError as error:
+        except Damaged as error:
             self.problems.append(f"{name}: {error.what}")
             return False
+        except OpsError as error:
+            self.unread.append(f"{name}: {error.what}")
         return True
 
-
-def _blobs(shelf: Shelf, manifest: Manifest, problems: list[str]) -> list[Blob]:
-    try:
-        return list({blob.key: blob for blob in blobs_of(shelf.target, manifest)}.values())
-    except OpsError as error:
-        problems.append(f"the list of blobs: {error.what}")
+    def blobs(self, manifest: Manifest) -> list[Blob]:
+        """Every blob that the backup names, once."""
+        try:
+            return list({blob.key: blob for blob in blobs_of(self._shelf.target, manifest)}.values())
+        except (Damaged, Refused) as error:
+            self.problems.append(f"the list of blobs: {error.what}")
+        except OpsError as error:
+            self.unread.append(f"the list of blobs: {error.what}")
         return []
 
 

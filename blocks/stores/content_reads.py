@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 from blocks.tar_end import Watched
 from compose.stack.backup import rdb
-from compose.stack.errors import Failed
+from compose.stack.errors import Damaged, Failed
 
 PORTION = 1024 * 1024
 DATABASES = (".sqlite3", ".db", ".sqlite")
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 STATEMENT = re.compile(
     r"(CREATE|ALTER|GRANT|REVOKE|SET|COMMENT|SELECT|RESET|SECURITY LABEL|UPDATE"
     r"|\\connect|\\restrict|\\unrestrict)\b",
@@ -43,7 +44,7 @@ def read_rdb(reader: Reader) -> dict[str, Any]:
     read = _buffered(reader)
     found = rdb.contents(read)
     if found.counted and read(1):
-        raise Failed("something follows its end", where="RDB")
+        raise Damaged("something follows its end", where="RDB")
     counts = {
         str(number): {"keys": count.keys, "expires": count.expires}
         for number, count in sorted(found.databases.items())
@@ -83,7 +84,7 @@ def read_tar(reader: Reader, index: Path | None = None) -> dict[str, Any]:
         index: File with the archive's index: exactly the files that it lists must be there, in its order.
 
     Raises:
-        Failed: It is cut short or damaged, or holds something else.
+        Damaged: It is cut short or damaged, or holds something else.
     """
     files = size = 0
     expected = _listed(index) if index else None
@@ -99,7 +100,7 @@ def read_tar(reader: Reader, index: Path | None = None) -> dict[str, Any]:
                     _compare(next(expected, None), (member.name.removeprefix("./"), digest))
             watched.require_end(archive)
     except tarfile.TarError as error:
-        raise Failed(f"the archive cannot be read: {error}") from None
+        raise Damaged(f"the archive cannot be read: {error}") from None
     if expected is not None:
         _compare(next(expected, None), None)
     return {"files": files, "bytes": size}
@@ -116,7 +117,7 @@ def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
         digest.update(data)
         size += len(data)
     if size != member.size:
-        raise Failed(f"{member.name} is cut short")
+        raise Damaged(f"{member.name} is cut short")
     return digest.hexdigest()
 
 
@@ -132,7 +133,7 @@ def _listed(index: Path) -> Iterator[tuple[str, str]]:
 def _compare(listed: tuple[str, str] | None, found: tuple[str, str] | None) -> None:
     if listed != found:
         path, _ = found or listed or ("", "")
-        raise Failed(f"its files are not as its index lists them, the first is {path!r}")
+        raise Damaged(f"its files are not as its index lists them, the first is {path!r}")
 
 
 def read_tar_databases(reader: Reader, spool: Path | None) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def read_tar_databases(reader: Reader, spool: Path | None) -> dict[str, Any]:
                         _extract(archive, member, beside.with_name(beside.name + member.name[len(name) :]))
                         checked.setdefault(name, index)
         except tarfile.TarError as error:
-            raise Failed(f"the archive cannot be read: {error}") from None
+            raise Damaged(f"the archive cannot be read: {error}") from None
         for name in checked:
             path = Path(place, hashlib.sha256(name.encode()).hexdigest()[:32])
             if path.exists() and path.open("rb").read(15) == b"SQLite format 3":
@@ -177,7 +178,8 @@ def check_sqlite(path: Path, name: str) -> int:
     """SQLite's `integrity_check`; how many tables the database has.
 
     Raises:
-        Failed: It is damaged.
+        Damaged: It is damaged.
+        Failed: It was not read to its end: no room, or a module of SQLite that is not here.
     """
     try:
         with sqlite3.connect(path) as connection:
@@ -185,9 +187,10 @@ def check_sqlite(path: Path, name: str) -> int:
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type='table'").fetchone()
         connection.close()
     except sqlite3.Error as error:
-        raise Failed(f"SQLite cannot read it: {error}", where=name) from None
+        kind = Damaged if getattr(error, "sqlite_errorcode", None) in DAMAGE else Failed
+        raise kind(f"SQLite cannot read it: {error}", where=name) from None
     if said != "ok":
-        raise Failed(f"SQLite finds it damaged: {said}", where=name)
+        raise Damaged(f"SQLite finds it damaged: {said}", where=name)
     return int(tables)
 
 
@@ -195,12 +198,12 @@ def read_globals(reader: Reader) -> dict[str, Any]:
     """The script of what a PostgreSQL cluster shares: known statements only, and its end mark."""
     text = b"".join(portions(reader)).decode("utf-8")
     if "PostgreSQL database cluster dump complete" not in text:
-        raise Failed("its last line is missing: it is cut short")
+        raise Damaged("its last line is missing: it is cut short")
     roles, quoted = 0, False
     for line in text.splitlines():
         begins = not quoted and line.strip() and not line.startswith("--")
         if begins and not STATEMENT.match(line):
-            raise Failed(f"a line begins with {line.split()[0][:20]!r}, which is no statement of such a script")
+            raise Damaged(f"a line begins with {line.split()[0][:20]!r}, which is no statement of such a script")
         roles += bool(begins and line.startswith("CREATE ROLE"))
         quoted ^= line.count("'") % 2 == 1
     return {"roles": roles}
@@ -211,7 +214,7 @@ def read_json(reader: Reader) -> dict[str, Any]:
     try:
         json.loads(b"".join(portions(reader)))
     except ValueError as error:
-        raise Failed(f"it is no JSON: {error}") from None
+        raise Damaged(f"it is no JSON: {error}") from None
     return {}
 
 
@@ -225,9 +228,9 @@ def read_json_lines(reader: Reader) -> dict[str, Any]:
                 json.loads(line)
                 lines += 1
     except ValueError as error:
-        raise Failed(f"line {lines + 1} is no JSON: {error}") from None
+        raise Damaged(f"line {lines + 1} is no JSON: {error}") from None
     if rest:
-        raise Failed("its last line is cut short")
+        raise Damaged("its last line is cut short")
     return {"lines": lines}
 
 
@@ -237,5 +240,5 @@ def read_hash(reader: Reader, expected: str, what: str) -> dict[str, Any]:
     for data in portions(reader):
         digest.update(data)
     if digest.hexdigest() != expected:
-        raise Failed(f"its SHA-256 is not the one {what}")
+        raise Damaged(f"its SHA-256 is not the one {what}")
     return {"sha256": expected}

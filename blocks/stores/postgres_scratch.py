@@ -14,8 +14,8 @@ from blocks.stores.postgres import Access
 from blocks.stores.postgres_fingerprint import fingerprint
 from blocks.stores.scratch import LIMIT, MEBIBYTE, WORK, Tool, standing
 from compose.stack.backup import tools
-from compose.stack.backup.postgres_compare import reason
-from compose.stack.errors import Failed
+from compose.stack.backup.postgres_compare import computed, reason
+from compose.stack.errors import Damaged, Failed
 
 START = f"""
 initdb -N -U postgres -A trust -E UTF8 --locale=C -D {WORK}/data >/dev/null || exit 70
@@ -40,7 +40,6 @@ exit $code
 MEMORY = 1024 * MEBIBYTE
 READY = 120.0
 SUPERUSERS = ("", "root", "0")
-ROOMLESS = ("No space left on device", "could not extend file", "Cannot allocate memory", "out of memory")
 PRELOADED = "shared_preload_libraries"
 HUGE = 2**62
 
@@ -93,8 +92,9 @@ def load(access: Access, roles: Sequence[str], chunks: Iterable[bytes]) -> None:
         chunks: The dump.
 
     Raises:
-        Failed: The dump cannot be loaded; why, without values.
-        CannotTell: The scratch server had no room, or is not set up as the dump's extensions want.
+        Damaged: The dump cannot be loaded; why, without values.
+        CannotTell: The scratch server had no room, is not set up as the dump's extensions want, or lacks what a
+            materialized view reads beyond the dump: another server's tables.
     """
     _make_roles(access, roles)
     engine, container = access.asked.engine, access.asked.id
@@ -111,7 +111,9 @@ def load(access: Access, roles: Sequence[str], chunks: Iterable[bytes]) -> None:
         raise CannotTell(f"it was not loaded to its end: {error.what}") from None
     if code:
         _require_room(access, said)
-        raise Failed(reason(said))
+        if computed(said):
+            raise CannotTell(f"what a dump does not hold could not be computed again: {reason(said)}")
+        raise Damaged(reason(said))
 
 
 def describe(access: Access, database: str, recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def describe(access: Access, database: str, recorded: Mapping[str, Any]) -> dict
         recorded: The fingerprint of then; it says which tables are hashed.
 
     Raises:
-        Failed: The server refused a query; nothing of its answer is in the message.
+        Damaged: The server refused a query; nothing of its answer is in the message.
         CannotTell: The scratch server had no room.
     """
     hashed = [name for name, one in (recorded.get("tables") or {}).items() if "hash" in one]
@@ -134,7 +136,7 @@ def describe(access: Access, database: str, recorded: Mapping[str, Any]) -> dict
             session.close()
     except Failed as error:
         _require_room(access, error.what)
-        raise Failed(f"database {database!r} was loaded and cannot be read") from None
+        raise Damaged(f"database {database!r} was loaded and cannot be read") from None
 
 
 def _environment(access: Access) -> dict[str, str]:
@@ -158,7 +160,7 @@ def _require_room(access: Access, said: str) -> None:
         found = access.asked.engine.inspect(access.asked.id)
     except Failed as error:
         raise CannotTell(error.what) from None
-    if found is None or not found.running or found.oom_killed or any(sign in said for sign in ROOMLESS):
+    if found is None or not found.running or found.oom_killed or tools.ran_out(said):
         raise CannotTell("the scratch PostgreSQL server ran out of memory or of room")
     if PRELOADED in said:
         raise CannotTell(f"an extension wants {PRELOADED}, which a scratch server has not")

@@ -20,6 +20,7 @@ import requests.exceptions
 from blocks.backup.stop_journal import lives, this_process
 from blocks.engine import GONE, UNREACHABLE, Engine, talking
 from compose.stack.backup.stop_journal import Holder
+from compose.stack.backup.tools import undecided
 from compose.stack.errors import Failed
 
 log = logging.getLogger("ops.scratch")
@@ -52,7 +53,8 @@ def run_fed(engine: Engine, image: str, tool: Tool, chunks: Iterable[bytes]) -> 
     """Run a tool that reads a stream on its standard input; its exit code and what it printed.
 
     Raises:
-        Failed: The image is not here, or the engine refused.
+        Failed: The image is not here, the engine refused, or the tool had no time, memory or room: nothing is
+            known of what it read.
     """
     with _container(engine, image, tool, stdin=True) as made, talking():
         api = engine.client.api
@@ -236,5 +238,8 @@ def _end(engine: Engine, container: str) -> tuple[int, str]:
     except requests.exceptions.RequestException:
         raise Failed(f"the tool did not end in {LIMIT} s") from None
     found = engine.inspect(container)
-    ran_out = " (it ran out of memory)" if found is not None and found.oom_killed else ""
-    return code, engine.logs(container, OUTPUT_LINES).strip() + ran_out
+    said = engine.logs(container, OUTPUT_LINES).strip()
+    why = undecided(code, said, starved=found is not None and found.oom_killed)
+    if why:
+        raise Failed(f"the tool that reads it {why} (code {code})")
+    return code, said

@@ -40,6 +40,13 @@ class Failed(OpsError):
     """The work was begun and did not succeed."""
 
 
+class Damaged(Failed):
+    """What was saved is missing, is not what was recorded, or its own tool does not understand it.
+
+    Only this speaks against a backup: whatever else fails while it is read says nothing about it.
+    """
+
+
 class Refused(OpsError):
     """The work was not begun: bad input, or a risk that nobody accepted."""
 

@@ -12,9 +12,10 @@ from blocks.backup.trees import PIECE
 from compose.stack.backup.archive_format import Totals
 from compose.stack.backup.component import Manner
 from compose.stack.backup.manifest import FileRecord
+from tasks.backup.beside import laid_together
 from tasks.backup.content import content_check
 from tasks.backup.looks import Look, nothing_more
-from tasks.backup.pouring import pour, stored
+from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Saved, Saving
 from tasks.backup.sources import Copied, Source, require_spool, sources_of
 
@@ -55,21 +56,23 @@ class ArchiveProcedure:
 
     def save(self) -> Saved:
         """See `Procedure`; again after a failure it goes on with what is not yet written."""
-        groups = self._groups()
+        saving, groups = self.saving, self._groups()
         for number, group in enumerate(groups, 1):
             self._archive("data" if number == 1 else f"data-{number}", group)
         roots = [copy.root for copy in self.copies if copy.root]
         more, notes = self.look(roots) if roots and len(roots) == len(self.sources) else ({}, ())
         totals = list(self._totals.values())
+        found = dict(self._found)
+        checked, unproven = reached(saving, found)
         return Saved(
             tool="tar",
             tool_version="pax",
             files=tuple(self._written.values()),
-            fingerprint={**together(totals), **more, **self._found},
+            fingerprint={**together(totals), **more, **found},
             moment=self.moment,
             downtime=self.downtime,
-            checked="content" if self.saving.verify == "content" else "none",
-            notes=(*(note for one in totals for note in one.notes()), *notes),
+            checked=checked,
+            notes=(*(note for one in totals for note in one.notes()), *notes, *unproven),
         )
 
     def close(self) -> None:
@@ -109,7 +112,7 @@ class ArchiveProcedure:
                     opened.enter_context(one.tree() if isinstance(one, Copied) else one.live()) for one in group
                 )
                 pour(saving, archive(trees, told, self._totals[name], live=self.live), sink, check)
-                self._found |= check.finish() if check else {}
+                self._found = laid_together(self._found, check.finish() if check else {})
             self._written[tar] = stored(sink, tar)
         if index not in self._written:
             with lines.open("rb") as file, saving.files.file(index, estimate=lines.stat().st_size) as sink:

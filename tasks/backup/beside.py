@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from blocks.backup.pipe import Broken, Pipe
-from compose.stack.errors import Failed, OpsError
+from compose.stack.errors import Damaged, OpsError
 from tasks.backup.procedure import Check
 
 Reads = Callable[[Pipe], dict[str, Any]]
@@ -19,6 +19,8 @@ class Abandoned(Exception):
 
 class Beside:
     """Obeys `tasks.backup.procedure.Check` by a function that pulls what is pushed here.
+
+    Only what speaks against the stream is an error: where the machine failed, what was found is `unproven`, why.
 
     Args:
         reads: Reads the whole stream; what it found. What it leaves unread is read for it.
@@ -34,12 +36,22 @@ class Beside:
 
     def _work(self, reads: Reads) -> None:
         try:
-            self._found = reads(self._pipe)
+            self._found = self._read(reads)
             while self._pipe.read(1 << 20):
                 pass
         except BaseException as error:  # noqa: BLE001 - handed to whoever writes or finishes
             self._error = error
             self._pipe.fail(error)
+
+    def _read(self, reads: Reads) -> dict[str, Any]:
+        try:
+            return reads(self._pipe)
+        except Damaged:
+            raise
+        except OpsError as error:
+            return {"unproven": [error.what]}
+        except (OSError, MemoryError) as error:
+            return {"unproven": [f"{type(error).__name__}: {error}"]}
 
     def write(self, data: bytes | memoryview) -> None:
         """See `Check`."""
@@ -65,8 +77,8 @@ class Beside:
     def _failure(self) -> OpsError:
         error = self._error
         if isinstance(error, OpsError):
-            return Failed(error.what, where=error.where or self._where, next=error.next)
-        return Failed(f"its content cannot be read: {type(error).__name__}: {error}", where=self._where)
+            return Damaged(error.what, where=error.where or self._where, next=error.next)
+        return Damaged(f"its content cannot be read: {type(error).__name__}: {error}", where=self._where)
 
 
 class Together:
@@ -85,7 +97,7 @@ class Together:
         found: dict[str, Any] = {}
         try:
             for check in self._checks:
-                found |= check.finish()
+                found = laid_together(found, check.finish())
         except BaseException:
             self.abandon()
             raise
@@ -95,3 +107,9 @@ class Together:
         """See `Check`."""
         for check in self._checks:
             check.abandon()
+
+
+def laid_together(found: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """What two checks found; what neither could tell is a list."""
+    unproven = [*found.get("unproven", ()), *more.get("unproven", ())]
+    return {**found, **more, **({"unproven": unproven} if unproven else {})}

@@ -14,7 +14,7 @@ from blocks.stores.scratch import MEBIBYTE, PLACE, Tool, run_fed, run_on_archive
 from compose.stack.backup import tools
 from compose.stack.backup.component import Kind
 from compose.stack.backup.manifest import ComponentRecord, FileRecord
-from compose.stack.errors import Failed
+from compose.stack.errors import Damaged
 from tasks.backup.beside import Beside, Together
 from tasks.backup.content_postgres import LOADED, load_and_compare, recorded_of
 from tasks.backup.procedure import Check
@@ -129,7 +129,7 @@ def _only_read(engine: Engine, image: str, why: str, reader: reads.Reader) -> di
 def _fed(engine: Engine, image: str, tool: Tool, reader: reads.Reader) -> dict[str, Any]:
     code, said = run_fed(engine, image, tool, reads.portions(reader))
     if code:
-        raise Failed(f"{tool.argv[0]} does not understand it (code {code}): {' | '.join(said.splitlines()[-4:])}")
+        raise Damaged(f"{tool.argv[0]} does not understand it (code {code}): {' | '.join(said.splitlines()[-4:])}")
     return {}
 
 
@@ -144,7 +144,7 @@ def _faiss(engine: Engine, image: str, reader: reads.Reader) -> dict[str, Any]:
     code, said = run_fed(engine, image, tool, reads.portions(reader))
     line = next((line[4:] for line in said.splitlines() if line.startswith("ops ")), "")
     if code or not line:
-        raise Failed(f"FAISS cannot read an index (code {code}): {' | '.join(said.splitlines()[-2:])}")
+        raise Damaged(f"FAISS cannot read an index (code {code}): {' | '.join(said.splitlines()[-2:])}")
     return {"ntotal": json.loads(line)}
 
 
@@ -152,7 +152,7 @@ def _prometheus(engine: Engine, image: str, reader: reads.Reader) -> dict[str, A
     tool = Tool(tools.promtool_list(PLACE), disk=True)
     code, said = run_on_archive(engine, image, tool, reads.portions(reader))
     if code:
-        raise Failed(f"promtool does not understand it (code {code}): {' | '.join(said.splitlines()[-2:])}")
+        raise Damaged(f"promtool does not understand it (code {code}): {' | '.join(said.splitlines()[-2:])}")
     return {"blocks": max(0, len(said.splitlines()) - 1)}
 
 

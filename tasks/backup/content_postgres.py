@@ -11,7 +11,7 @@ from blocks.stores.content_reads import Reader, portions
 from blocks.stores.postgres_scratch import CannotTell, describe, load, scratch_postgres
 from compose.stack.backup.manifest import ComponentRecord
 from compose.stack.backup.postgres_compare import differences, other_versions
-from compose.stack.errors import Failed
+from compose.stack.errors import Damaged
 
 LOADED = 20 * 1024**3
 """Bytes of a dump up to which it is loaded; a larger one is only read."""
@@ -51,20 +51,20 @@ def load_and_compare(
         `notes`, or `unproven`: why nothing can be said here; nothing else.
 
     Raises:
-        Failed: It cannot be loaded, or holds something else; database and table, no values.
+        Damaged: It cannot be loaded, or holds something else; database and table, no values.
     """
     name = recorded.database
     try:
         with scratch_postgres(engine, image) as access:
             try:
                 load(access, roles, portions(reader))
-            except Failed as error:
-                raise Failed(f"database {name!r}, {error.what}") from None
+            except Damaged as error:
+                raise Damaged(f"database {name!r}, {error.what}") from None
             found = describe(access, name, recorded.fingerprint)
     except CannotTell as error:
         return {"unproven": [f"database {name!r} is not proven: {error}"]}
     wrong = differences(name, recorded.fingerprint, found)
     if wrong:
         more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-        raise Failed("; ".join(wrong[:NAMED]) + more)
+        raise Damaged("; ".join(wrong[:NAMED]) + more)
     return {"notes": [f"database {name!r}: {one}" for one in other_versions(recorded.fingerprint, found)]}

@@ -199,6 +199,7 @@ class _Copying:
             raise Failed(what, where=self.name, next="./ops backup: the next one writes it anew")
         self._copy(one, mend=True)
         looked = verify_bytes(one.shelf, self.name, trust=self.trust)
-        one.shelf.append_record(self.name, looked.fact)
-        if not looked.passed:
-            raise Failed(f"is still damaged: {looked.problems[0]}", where=self.name, next="./ops verify-backup")
+        if looked.fact:
+            one.shelf.append_record(self.name, looked.fact)
+        for found in (*looked.problems, *looked.unread):
+            raise Failed(f"is still damaged: {found}", where=self.name, next="./ops verify-backup")

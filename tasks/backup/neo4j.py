@@ -15,8 +15,9 @@ from blocks.one_off import beside, open_directory, run
 from compose.stack.backup.manifest import FileRecord
 from compose.stack.backup.tools import neo4j_dump
 from compose.stack.errors import Failed
+from tasks.backup.beside import laid_together
 from tasks.backup.content import content_check
-from tasks.backup.pouring import pour, stored
+from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Downtime, Saved, Saving
 from tasks.backup.sources import require_spool, sources_of
 
@@ -71,11 +72,13 @@ class Neo4jProcedure:
             databases[file.stem] = {"bytes": file.stat().st_size}
             self._write(file)
         version = next((e.partition("=")[2] for e in self._environment() if e.startswith("NEO4J_VERSION=")), "")
+        found = dict(self._found)
+        checked, unproven = reached(self.saving, found)
         return Saved(
             tool="neo4j-admin database dump", tool_version=version or self._label(),
-            files=tuple(self._written.values()), fingerprint={"databases": databases, **self._found},
+            files=tuple(self._written.values()), fingerprint={"databases": databases, **found},
             moment=self.moment, downtime=self.downtime,
-            checked="content" if self.saving.verify == "content" else "none",
+            checked=checked, notes=unproven,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -111,7 +114,7 @@ class Neo4jProcedure:
             check = content_check(component.kind, path, None, saving.work.engine, image, spool=saving.spool)
         with file.open("rb") as source, saving.files.file(path, estimate=file.stat().st_size) as sink:
             pour(saving, iter(lambda: source.read(PIECE), b""), sink, check)
-            self._found |= check.finish() if check else {}
+            self._found = laid_together(self._found, check.finish() if check else {})
         self._written[path] = stored(sink, path)
 
     def _environment(self) -> list[str]:

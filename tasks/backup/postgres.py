@@ -14,11 +14,11 @@ from blocks.stores.postgres_access import access_of, first_session
 from blocks.stores.postgres_fingerprint import fingerprinting, sequences
 from compose.stack.backup import postgres_sql as sql
 from compose.stack.backup import tools
-from compose.stack.backup.manifest import FileRecord, Level
+from compose.stack.backup.manifest import FileRecord
 from compose.stack.errors import Failed
 from tasks.backup.content import content_check
 from tasks.backup.data_place import require_on_a_mount
-from tasks.backup.pouring import pour, stored
+from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Saved, Saving
 
 DIRECTORY = "postgres"
@@ -62,6 +62,7 @@ class PostgresProcedure:
         self.left_out: list[str] = []
         self.access: Access | None = None
         self.moment: datetime | None = None
+        self.unproven: list[str] = []
 
     def open(self) -> None:
         """Export a snapshot in every database that is saved.
@@ -91,6 +92,7 @@ class PostgresProcedure:
             Failed: A dump did not end well, or a check did not understand it.
         """
         assert self.access is not None
+        self.unproven.clear()
         globals_file, role_note = self._globals(self.access)
         files, found = [globals_file], {}
         for held in self.held:
@@ -99,7 +101,7 @@ class PostgresProcedure:
             found[held.name] = described
         version = next((one["server_version"] for one in found.values()), "")
         notes = [f"database {name} is a template or allows no connections: not saved" for name in self.left_out]
-        checked: Level = "content" if self.saving.verify == "content" else "none"
+        checked, unproven = reached(self.saving, {"unproven": self.unproven})
         return Saved(
             tool="pg_dump",
             tool_version=version,
@@ -114,7 +116,7 @@ class PostgresProcedure:
             moment=self.moment,
             checked=checked,
             left_out=("password hashes of PostgreSQL's roles",) if role_note else (),
-            notes=(*role_note, *notes),
+            notes=(*role_note, *notes, *unproven),
         )
 
     def close(self) -> None:
@@ -162,6 +164,7 @@ class PostgresProcedure:
         if not written:
             raise Failed(f"{argv[0]} wrote nothing", where=path)
         found = check.finish() if check is not None else {}
+        self.unproven += found.pop("unproven", ())
         return {"checked": found} if found else {}
 
 

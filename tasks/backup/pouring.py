@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from compose.stack.backup.manifest import FileRecord
+from compose.stack.backup.manifest import FileRecord, Level
 from compose.stack.errors import Failed
 from tasks.backup.procedure import Check, Saving, Sink
 
@@ -29,6 +29,16 @@ def pour(saving: Saving, chunks: Iterable[bytes], sink: Sink, check: Check | Non
             check.abandon()
         raise
     return written
+
+
+def reached(saving: Saving, found: dict[str, Any]) -> tuple[Level, tuple[str, ...]]:
+    """The level that the checks on the way reached, and notes on what they could not tell.
+
+    Args:
+        found: What they found; what they could not tell is taken out of it.
+    """
+    unproven = tuple(f"not read by its own tool: {what}" for what in found.pop("unproven", ()))
+    return ("content" if saving.verify == "content" and not unproven else "none"), unproven
 
 
 def save_bytes(saving: Saving, path: str, data: bytes, **how: Any) -> FileRecord:

@@ -32,10 +32,10 @@ class Check(Protocol):
         """Take the next plain bytes."""
 
     def finish(self) -> dict[str, Any]:
-        """What the tool found: counts for the fingerprint.
+        """What the tool found: counts for the fingerprint; `unproven` is why it could not tell.
 
         Raises:
-            Failed: It did not understand them.
+            Damaged: It did not understand them.
         """
 
     def abandon(self) -> None:

@@ -10,7 +10,7 @@ from blocks.stores.prometheus import Prometheus, prometheus
 from compose.stack.errors import OpsError
 from tasks.backup.beside import Beside
 from tasks.backup.content import content_check
-from tasks.backup.pouring import pour, stored
+from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Check, Saved, Saving
 
 log = logging.getLogger("ops.backup")
@@ -48,21 +48,22 @@ class PrometheusProcedure:
         assert self.server is not None
         component, engine = self.saving.component, self.saving.work.engine
         check: Check = Beside(read_tar, PATH)
-        content = self.saving.verify == "content"
-        if content:
+        if self.saving.verify == "content":
             image = self.server.store.asked.container.image_id
             check = content_check(component.kind, PATH, None, engine, image) or check
         with self.saving.files.file(PATH) as sink:
             with self.server.fetch(self.name) as chunks:
                 pour(self.saving, chunks, sink, check)
             found = check.finish()
+        checked, unproven = reached(self.saving, found)
         return Saved(
             tool="prometheus snapshot",
             tool_version=self.server.version(),
             files=(stored(sink, PATH),),
             fingerprint={**found, "series_in_head_before": self.series},
             moment=self.moment,
-            checked="content" if content else "none",
+            checked=checked,
+            notes=unproven,
         )
 
     def close(self) -> None:

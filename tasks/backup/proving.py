@@ -16,7 +16,7 @@ from blocks.backup.identities import NOBODY, Identities, read_identities
 from blocks.backup.pool_content import read_pool
 from blocks.backup.pool_place import note_damaged
 from blocks.backup.reader import read_file
-from blocks.backup.shelf import Shelf
+from blocks.backup.shelf import Shelf, Shelved
 from blocks.backup.verify import verify_bytes
 from blocks.engine import Engine
 from blocks.home import Home
@@ -28,7 +28,7 @@ from compose.stack.backup.plan import megabytes
 from compose.stack.backup.postgres_compare import roles_of
 from compose.stack.backup.records import Verified
 from compose.stack.backup.request import VerifyBackupRequest
-from compose.stack.errors import Exit, Failed, OpsError
+from compose.stack.errors import Damaged, Exit, Failed, OpsError, Refused
 from tasks.backup.content import content_check, plain_path
 from tasks.backup.procedure import Check
 from tasks.backup.shelves import Shelfful, Shelves, gather
@@ -36,6 +36,7 @@ from tasks.steps import Steps
 
 log = logging.getLogger("ops.backup")
 ARCHIVE, INDEX = ".tar", ".index.jsonl"
+FOREIGN = "signed by a key that is not trusted here"
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Found:
     """What was found on one target.
 
     Args:
-        unread: What could not be read for want of a key, an image or room; not a fault of the backup.
+        unread: What could not be read for want of a key, an image, room or an answer; not a fault of the backup.
         notes: What is worth knowing and no fault of anybody.
         vouched: Encrypted files that their own tools read while they were saved: their bytes are still those.
         damaged: Blobs of the pool that do not hold the files that they are listed for.
@@ -83,12 +84,11 @@ def _report(shelves: Shelves, name: str, request: VerifyBackupRequest, found: di
     unread, on = _named({target: one.unread for target, one in found.items()}), ", ".join(found)
     notes = _named({target: one.notes for target, one in found.items()})
     vouched = {file for one in found.values() for file in one.vouched}
-    code = Exit.FAILED if errors else Exit.DONE
+    code = Exit.FAILED if errors or unread else Exit.DONE
     if errors:
         said = f"{name}: {len(errors)} problems: {errors[0]}"
-    elif request.level == "content" and unread:
+    elif unread:
         said = f"{name}: what could be read is right; not proven: {len(unread)} files"
-        code = Exit.FAILED
     elif vouched:
         said = (
             f"{name}: what was read on {on} is as it was written; no key was given, and {len(vouched)} encrypted"
@@ -114,28 +114,25 @@ def _named(remarks: dict[str, list[str]]) -> list[str]:
 def _verified(
     one: Shelfful, name: str, request: VerifyBackupRequest, identities: Identities, index: Path
 ) -> Found:
-    seed = secrets.randbits(31)
+    seed, before = secrets.randbits(31), one.shelf.manifest(name, trust=request.trust)
     looked = verify_bytes(one.shelf, name, sample=request.sample, seed=seed, trust=request.trust)
     found = Found(
-        list(looked.problems), list(looked.notes), looked.bytes, f"{looked.files} files, {looked.blobs_read} blobs"
-    )
+        problems=list(looked.problems), unread=list(looked.unread), notes=list(looked.notes), read=looked.bytes,
+        said=f"{looked.files} files, {looked.blobs_read} blobs",
+    )  # fmt: skip
+    fact = looked.fact
     _have_written_anew(one, looked.damaged, index)
     if looked.foreign:
-        found.unread.append("signed by a key that is not trusted here")
-    if not looked.passed or request.level == "bytes":
-        _append(one, name, looked.fact)
-        return found
-    manifest = one.shelf.manifest(name, trust=request.trust).manifest
-    content_of(one.shelf, manifest, identities, found, sample=request.sample, seed=seed)
-    _have_written_anew(one, found.damaged, index)
-    if not found.problems and (found.unread or found.vouched):
-        _append(one, name, looked.fact)
-    else:
-        details = {**looked.fact.details, "when": "later"}
-        fact = Verified(
-            level="content", passed=not found.problems, problems=tuple(found.problems[:50]), details=details
-        )
-        _append(one, name, fact)
+        (found.unread if request.level == "content" else found.notes).append(FOREIGN)
+    if fact and fact.passed and request.level == "content":
+        content_of(one.shelf, before.manifest, identities, found, sample=request.sample, seed=seed)
+        _have_written_anew(one, found.damaged, index)
+        if found.problems or not (found.unread or found.vouched):
+            wrong = tuple(found.problems[:50])
+            details = {**fact.details, "when": "later"}
+            fact = Verified(level="content", passed=not wrong, problems=wrong, details=details)
+    if fact:
+        _append(one, before, fact, found)
     return found
 
 
@@ -148,9 +145,14 @@ def _have_written_anew(one: Shelfful, damaged: Sequence[str], index: Path) -> No
         log.warning("%s: the next backup may name damaged blobs again: %s", one.name, error)
 
 
-def _append(one: Shelfful, name: str, fact: Verified) -> None:
+def _append(one: Shelfful, before: Shelved, fact: Verified, found: Found) -> None:
+    """Put on record what was found, of the very backup that was looked at: keys change, and backups go."""
     try:
-        one.shelf.append_record(name, fact)
+        if one.shelf.holds(before):
+            one.shelf.append_record(before.manifest.id, fact)
+        else:
+            found.problems.clear()
+            found.unread[:] = ["was replaced or removed while it was read: nothing is on record; the same again"]
     except OpsError as error:
         log.warning("%s: what was found is not on record: %s", one.name, error)
 
@@ -226,8 +228,10 @@ class _Content:
                 roles=roles,
             )
             self._told(file, self._checked(file, check))
-        except OpsError as error:
+        except Damaged as error:
             found.problems.append(f"{file.path}: {error}")
+        except OpsError as error:
+            found.unread.append(f"{file.path}: {error}")
 
     def pool(self, component: ComponentRecord, sample: float, seed: int) -> None:
         """Every file of a component that lies in the pool; without the key its list has told so already."""
@@ -238,11 +242,15 @@ class _Content:
             looked = read_pool(
                 self.shelf.target, self.manifest, component, self.identities, sample=sample, seed=seed
             )
-        except OpsError as error:
+        except (Damaged, Refused) as error:
             self.found.problems.append(f"{component.name}: its pool: {error}")
+            return
+        except OpsError as error:
+            self.found.unread.append(f"{component.name}: its pool: {error}")
             return
         self.found.read += looked.bytes
         self.found.problems += looked.problems
+        self.found.unread += looked.unread
         self.found.damaged += looked.damaged
         recorded = component.fingerprint.get("tree_sha256", looked.tree)
         if recorded != looked.tree:

@@ -11,8 +11,9 @@ from blocks.stores.qdrant import Qdrant, Snapshot, qdrant
 from compose.stack.backup import tools
 from compose.stack.backup.manifest import FileRecord
 from compose.stack.errors import Failed
+from tasks.backup.beside import laid_together
 from tasks.backup.content import content_check
-from tasks.backup.pouring import pour, save_bytes, stored
+from tasks.backup.pouring import pour, reached, save_bytes, stored
 from tasks.backup.procedure import Saved, Saving
 
 log = logging.getLogger("ops.backup")
@@ -55,14 +56,16 @@ class QdrantProcedure:
         assert self.server is not None
         files = [save_bytes(self.saving, ALIASES, json.dumps(self.aliases, indent=1).encode())]
         collections: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for snapshot in tuple(self.made):
-            files.append(self._fetch(self.server, snapshot))
+            files.append(self._fetch(self.server, snapshot, found))
             self._delete(self.server, snapshot)
             before, after = self.points[snapshot.collection]
             collections[snapshot.collection] = {
                 "file": _file(snapshot), "checksum": snapshot.checksum, "bytes": snapshot.size,
                 "points_before": before, "points_after": after,
             }  # fmt: skip
+        checked, unproven = reached(self.saving, found)
         told = all(one["checksum"] for one in collections.values())
         return Saved(
             tool="qdrant snapshot",
@@ -74,8 +77,8 @@ class QdrantProcedure:
                 "points": sum(after for _, after in self.points.values()),
             },
             moment=self.moment,
-            checked="content" if told and self.saving.verify == "content" else "none",
-            notes=() if told else ("this server tells no checksums of its snapshots",),
+            checked=checked if told else "none",
+            notes=unproven if told else (*unproven, "this server tells no checksums of its snapshots"),
         )
 
     def close(self) -> None:
@@ -84,7 +87,7 @@ class QdrantProcedure:
             if self.server is not None:
                 self._delete(self.server, snapshot)
 
-    def _fetch(self, server: Qdrant, snapshot: Snapshot) -> FileRecord:
+    def _fetch(self, server: Qdrant, snapshot: Snapshot, found: dict[str, Any]) -> FileRecord:
         path = f"{DIRECTORY}/{_file(snapshot)}"
         check = None
         if self.saving.verify == "content":
@@ -92,7 +95,7 @@ class QdrantProcedure:
         with self.saving.files.file(path, estimate=snapshot.size) as sink, server.fetch(snapshot) as chunks:
             pour(self.saving, chunks, sink, check)
             if check is not None:
-                check.finish()
+                found |= laid_together(found, check.finish())
         return stored(sink, path)
 
     def _delete(self, server: Qdrant, snapshot: Snapshot) -> None:

@@ -13,7 +13,7 @@ from blocks.stores.redis_server import RedisServer, redis_server
 from tasks.backup.beside import Beside
 from tasks.backup.content import content_check
 from tasks.backup.data_place import require_on_a_mount
-from tasks.backup.pouring import pour, stored
+from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Check, Saved, Saving
 
 PATH = "redis/dump.rdb"
@@ -50,22 +50,22 @@ class RedisProcedure:
         assert self.server is not None
         server, engine = self.server, self.saving.work.engine
         checks: Check = Beside(read_rdb, PATH)
-        content = self.saving.verify == "content"
-        if content:
+        if self.saving.verify == "content":
             image = server.asked.container.image_id
             own = content_check(self.saving.component.kind, PATH, None, engine, image)
             checks = own or checks
         with self.saving.files.file(PATH) as sink:
             pour(self.saving, read_file(engine, server.asked.id, self.path), sink, checks)
             found = checks.finish()
+        checked, unproven = reached(self.saving, found)
         return Saved(
             tool="redis BGSAVE",
             tool_version=str(found.get("redis_version", "")),
             files=(stored(sink, PATH),),
             fingerprint=_described(found),
             moment=self.moment,
-            checked="content" if content else "none",
-            notes=_notes(server),
+            checked=checked,
+            notes=(*_notes(server), *unproven),
         )
 
     def close(self) -> None:

@@ -55,6 +55,13 @@ CONTENT = (
     "SELECT lo_from_bytea(0, decode(repeat('ab', 5000), 'hex'))",
     "ALTER DATABASE shop SET default_transaction_read_only = on",
 )
+FAR = (
+    "CREATE EXTENSION postgres_fdw",
+    "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', dbname 'shop')",
+    "CREATE USER MAPPING FOR shop SERVER far OPTIONS (user 'shop')",
+    "CREATE FOREIGN TABLE far_orders (i int, what text) SERVER far OPTIONS (table_name 'orders')",
+    "CREATE MATERIALIZED VIEW far_count AS SELECT count(*) FROM far_orders",
+)
 
 
 class Saved:
@@ -236,6 +243,19 @@ def test_no_room_is_no_fault_of_the_backup(saved: Saved, monkeypatch: pytest.Mon
     proven = saved.verify("content")
     assert (proven.exit_code, proven.errors) == (Exit.FAILED, [])
     assert any("is not proven" in note for note in proven.notes)
+
+
+def test_a_view_of_another_server_is_no_fault_of_the_dump(saved: Saved) -> None:
+    """It is computed anew when a dump is loaded, and nothing outside can be asked: not proven, not damaged."""
+    try:
+        for script in FAR:
+            _sql(saved.project, script)
+        words = ("docker", "exec", f"{saved.project.name}-db-1", "pg_dump", "-Fc", "-U", "shop", "shop")
+        data = subprocess.run(words, capture_output=True, check=True).stdout
+    finally:
+        _sql(saved.project, "DROP EXTENSION postgres_fdw CASCADE")
+    found = check(saved, data)
+    assert "what a dump does not hold could not be computed again" in found["unproven"][0]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5], ids=["begun", "half"])

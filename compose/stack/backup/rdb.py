@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from compose.stack.errors import Failed
+from compose.stack.errors import Damaged
 
 NEWEST = 12
 MODULE_AUX, IDLE, FREQ, AUX, RESIZE, EXPIRE_MS, EXPIRE_S, SELECT, END = 247, 248, 249, 250, 251, 252, 253, 254, 255
@@ -61,7 +61,7 @@ class _Reader:
     def take(self, size: int) -> bytes:
         data = self._read(size)
         if len(data) != size:
-            raise Failed("it is cut short", where="RDB")
+            raise Damaged("it is cut short", where="RDB")
         return data
 
     def skip(self, size: int) -> None:
@@ -84,12 +84,12 @@ class _Reader:
             return int.from_bytes(self.take(4), "big"), False
         if first == 0x81:
             return int.from_bytes(self.take(8), "big"), False
-        raise Failed(f"a length begins with {first:#x}", where="RDB")
+        raise Damaged(f"a length begins with {first:#x}", where="RDB")
 
     def number(self) -> int:
         found, special = self.length()
         if special:
-            raise Failed("an encoding where a number belongs", where="RDB")
+            raise Damaged("an encoding where a number belongs", where="RDB")
         return found
 
     def string(self, *, keep: bool = False) -> bytes:
@@ -105,7 +105,7 @@ class _Reader:
             packed, _ = self.number(), self.number()
             self.skip(packed)
             return b""
-        raise Failed(f"a string is encoded as {size}", where="RDB")
+        raise Damaged(f"a string is encoded as {size}", where="RDB")
 
     def value(self, kind: int) -> None:
         """Skip a value."""
@@ -184,12 +184,12 @@ def contents(read: Read) -> Contents:
         read: Gives exactly as many bytes as it is asked for.
 
     Raises:
-        Failed: It is no RDB, or is damaged where its structure shows that.
+        Damaged: It is no RDB, or is damaged where its structure shows that.
     """
     reader, found = _Reader(read), Contents()
     head = reader.take(9)
     if head[:5] != b"REDIS" or not head[5:].isdigit():
-        raise Failed("it does not begin as an RDB does", where="RDB")
+        raise Damaged("it does not begin as an RDB does", where="RDB")
     found.version = int(head[5:])
     try:
         if found.version > NEWEST:

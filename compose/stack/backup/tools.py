@@ -12,6 +12,12 @@ from compose.stack.commands import Argv
 LOCK_WAIT = 60
 """Seconds that a dump waits for a table that somebody has locked for himself."""
 LONGEST_NAME = 100
+ROOMLESS = (
+    "No space left on device", "could not extend file", "Cannot allocate memory", "out of memory",
+    "OutOfMemoryError", "bad_alloc", "MemoryError", "insufficient memory for the Java",
+)  # fmt: skip
+KILLED = (137, 143)
+NO_PROGRAM = (126, 127)
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
 
 
@@ -102,6 +108,27 @@ def promtool_list(directory: str) -> Argv:
 def neo4j_dump(database: str, directory: str) -> Argv:
     """A dump of a stopped Neo4j's database into a directory; `*` for every one, system included."""
     return ("neo4j-admin", "database", "dump", database, f"--to-path={directory}", "--overwrite-destination=true")
+
+
+def ran_out(said: str) -> bool:
+    """Whether a tool's words tell that it lacked memory or room."""
+    return any(sign in said for sign in ROOMLESS)
+
+
+def undecided(code: int, said: str, *, starved: bool) -> str:
+    """Why the end of a tool says nothing about what it read; empty when it does.
+
+    Args:
+        said: What it printed.
+        starved: The engine killed something of it for want of memory.
+    """
+    if code == 0:
+        return ""
+    if starved or ran_out(said):
+        return "ran out of memory or of room"
+    if code in KILLED:
+        return "was killed"
+    return "cannot be run in this image" if code in NO_PROGRAM else ""
 
 
 def neo4j_check(database: str, directory: str) -> Argv:
