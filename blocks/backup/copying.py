@@ -11,7 +11,7 @@ from blocks.backup.shelf import Shelf, Shelved
 from blocks.targets.base import Target
 from compose.stack.backup.layout import backup_prefix, pool_prefix, records_prefix
 from compose.stack.backup.manifest import MANIFEST, RUNBOOK, SIGNATURE, Digest
-from compose.stack.backup.records import Verified
+from compose.stack.backup.records import Fact, Rehearsed, Verified
 from compose.stack.errors import Failed, Refused
 
 
@@ -22,7 +22,7 @@ class Copied:
     Args:
         files: Objects that were copied; `bytes`: what they take.
         there: Objects that were there already and are the same.
-        records: Later facts that were copied.
+        records: Later facts that were copied: what was proven only where every byte was read.
         blobs: What was written to the pool there, by key.
     """
 
@@ -71,7 +71,8 @@ def copy_backup(
     runbook = b"".join(source.target.read(prefix + RUNBOOK)) if source.target.size(prefix + RUNBOOK) else b""
     for name, data in ((RUNBOOK, runbook), (SIGNATURE, shelved.signature), (MANIFEST, shelved.data)):
         destination.target.put(prefix + name, data)
-    return Copied(backup, work.files, work.bytes, work.there, _records(source, destination, backup), blobs)
+    records = _records(source, destination, backup, proven=not work.trusted)
+    return Copied(backup, work.files, work.bytes, work.there, records, blobs)
 
 
 class _Copy:
@@ -79,7 +80,7 @@ class _Copy:
 
     def __init__(self, source: Target, destination: Target, progress: Callable[[int], None]) -> None:
         self._source, self._destination, self._progress = source, destination, progress
-        self.files = self.bytes = self.there = 0
+        self.files = self.bytes = self.there = self.trusted = 0
 
     def object(self, key: str, digest: Digest, *, proven: bool = False) -> bool:
         """Copy one object unless it is there; whether it was copied.
@@ -90,6 +91,7 @@ class _Copy:
         size = self._destination.size(key)
         if size == digest.bytes and (proven or self._same(key, digest)):
             self.there += 1
+            self.trusted += proven
             return False
         upload = self._destination.begin(key, digest.bytes)
         try:
@@ -153,14 +155,27 @@ def _told(destination: Shelf, own: str) -> dict[str, Digest]:
     return told
 
 
-def _records(source: Shelf, destination: Shelf, backup: str) -> int:
-    """Copy what was learned, but for what was found wrong with the copy that lies at the source."""
+def _records(source: Shelf, destination: Shelf, backup: str, *, proven: bool) -> int:
+    """Copy what was learned, but for what was found wrong with the bytes that lie at the source.
+
+    Args:
+        proven: Every byte at the destination was read; without, nothing that was proven is said of them.
+    """
     prefix, copied = records_prefix(source.stack_id, backup), 0
     there = {entry.key for entry in destination.target.list(prefix)}
     for name, record in source.named_records(backup).items():
-        if prefix + name in there or (isinstance(record.fact, Verified) and not record.fact.passed):
+        if prefix + name in there or not _holds_there(record.fact, proven=proven):
             continue
         for key in (f"{prefix}{name}.sig", prefix + name):
             destination.target.put(key, b"".join(source.target.read(key)))
         copied += 1
     return copied
+
+
+def _holds_there(fact: Fact, *, proven: bool) -> bool:
+    """Whether what was learned of one copy is true of another one."""
+    if not isinstance(fact, Verified | Rehearsed):
+        return True
+    if fact.passed:
+        return proven
+    return isinstance(fact, Rehearsed) or fact.level == "content"

@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from blocks.backup.signing import Keyring, Signer
 from blocks.targets.base import Entry, Target
@@ -33,6 +33,7 @@ log = logging.getLogger("ops.backup")
 NEW_SIGNATURE = f"{SIGNATURE}.new"
 """Signature of a manifest that is just being replaced; whichever of the two holds counts."""
 SIGNATURE_BYTES = 64
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -177,13 +178,13 @@ class Shelf:
         return facts_of(found, errors)
 
     def append_record(self, backup: str, fact: Fact, *, at: datetime | None = None, by: str = "") -> Record:
-        """Add a fact; nothing that is there is changed.
+        """Add a fact; nothing that is there is changed. It is later than every other, whatever the clock says.
 
         Args:
             at: When it was found; now where None.
             by: Who found it; this user on this host where empty.
         """
-        at = at or datetime.now(UTC)
+        at = max(at or datetime.now(UTC), self._after_all(backup))
         by = by or f"{getpass.getuser()}@{platform.node()}"
         record = Record(stack_id=self.stack_id, backup=backup, at=at, by=by, fact=fact)
         data = dumps(record.model_dump(mode="json", by_alias=True))
@@ -191,6 +192,11 @@ class Shelf:
         self.target.put(f"{key}.sig", self.keyring.sign(data))
         self.target.put(key, data)
         return record
+
+    def _after_all(self, backup: str) -> datetime:
+        """The first moment after all records: a clock that went back does not put new facts before old ones."""
+        last = max((one.at for one in self.named_records(backup).values()), default=EARLIEST)
+        return last + timedelta(microseconds=1)
 
     def delete_backup(self, backup: str) -> None:
         """Remove a backup: the manifest first, so that half of one is none.

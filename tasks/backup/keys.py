@@ -82,7 +82,10 @@ def rekey_backups(request: RekeyRequest, home: Home, runner: Steps) -> WorkRepor
             errors += wrong
     said = f"{sum(not row['wrong'] for row in rows)} of {len(rows)} backups can be opened by the new recipients"
     code = Exit.FAILED if errors else Exit.DONE
-    notes = ["new backups go to OPS_BACKUP_RECIPIENTS: change it too"]
+    notes = [
+        "new backups go to OPS_BACKUP_RECIPIENTS: change it too",
+        "what was proven was so of the files that are gone: ./ops verify-backup proves the new ones",
+    ]
     return WorkReport(
         what="rekey", stack=shelves.stack, headline=said, rows=rows, errors=errors, notes=notes, exit_code=code
     )

@@ -28,7 +28,7 @@ from blocks.targets.base import Target
 from blocks.targets.directory import DirectoryTarget
 from compose.stack.backup.layout import backups_prefix, pool_prefix
 from compose.stack.backup.manifest import Digest, Manifest
-from compose.stack.backup.records import Pinned, Verified
+from compose.stack.backup.records import Pinned, Unpinned, Verified
 from compose.stack.backup.runbook import runbook
 from compose.stack.errors import Failed, OpsError, Refused
 from tests.backup_lab import DUMP, BackupLab, new_identity, replace_manifest
@@ -347,6 +347,18 @@ def test_facts_are_appended_and_signed(lab: BackupLab, target: Target) -> None:
     assert (facts.verified, facts.pinned, facts.doubtful) == ("content", "audit", ())
 
 
+def test_the_last_word_counts_though_the_clock_went_back(lab: BackupLab, target: Target) -> None:
+    """A pin after an older unpin, and damage found after an older pass, by a clock that was ahead then."""
+    manifest = lab.backup({target.name: target})
+    shelf, ahead = lab.shelf(target), datetime.now(UTC) + LATER
+    shelf.append_record(manifest.id, Unpinned(), at=ahead)
+    shelf.append_record(manifest.id, Verified(level="content"), at=ahead)
+    shelf.append_record(manifest.id, Pinned(reason="migration"))
+    shelf.append_record(manifest.id, Verified(level="bytes", passed=False, problems=("gone",)))
+    facts = shelf.facts(manifest.id)
+    assert (facts.pinned, facts.damaged) == ("migration", ("gone",))
+
+
 def test_a_record_that_nobody_trusted_signed_counts_for_nothing(lab: BackupLab, target: Target) -> None:
     """Forged, edited, or copied from beside another backup: it is told, and the backup is kept for it."""
     one, other = lab.backup({target.name: target}), lab.backup({target.name: target})
@@ -640,6 +652,25 @@ def test_a_copy_goes_on_where_it_stopped(lab: BackupLab, target: Target, recipie
     assert verify_bytes(lab.shelf(there), manifest.id).passed
     assert lab.shelf(there).facts(manifest.id).pinned == "audit"
     assert lab.shelf(there).facts(manifest.id).damaged == ()
+
+
+def test_a_copy_is_vouched_for_only_where_all_of_it_was_read(lab: BackupLab, target: Target) -> None:
+    """Blobs that another backup there names are taken by their size: what was proven stays at the source.
+
+    That the rows are wrong is so of every copy.
+    """
+    one, two = lab.backup({target.name: target}), lab.backup({target.name: target})
+    there = MemoryTarget("there")
+    for manifest in (one, two):
+        lab.shelf(target).append_record(manifest.id, Verified(level="content"))
+    copy_backup(lab.shelf(target), lab.shelf(there), one.id)
+    assert lab.shelf(there).facts(one.id).verified == "content"
+    copy_backup(lab.shelf(target), lab.shelf(there), two.id)
+    assert lab.shelf(there).facts(two.id).verified == "none"
+    wrong = Verified(level="content", passed=False, problems=("table orders",))
+    lab.shelf(target).append_record(two.id, wrong)
+    copy_backup(lab.shelf(target), lab.shelf(there), two.id)
+    assert lab.shelf(there).facts(two.id).damaged == ("table orders",)
 
 
 def test_a_damaged_backup_is_not_copied(lab: BackupLab, target: Target) -> None:

@@ -246,7 +246,7 @@ def test_no_room_is_no_fault_of_the_backup(saved: Saved, monkeypatch: pytest.Mon
 
 
 def test_a_view_of_another_server_is_no_fault_of_the_dump(saved: Saved) -> None:
-    """It is computed anew when a dump is loaded, and nothing outside can be asked: not proven, not damaged."""
+    """It is computed again when a dump is loaded, and nothing outside can be asked then: not proven, no damage."""
     try:
         for script in FAR:
             _sql(saved.project, script)

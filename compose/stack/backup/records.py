@@ -30,7 +30,7 @@ class Verified(Strict):
 
     Args:
         passed: False: something is wrong with it; `problems` says what.
-        details: What was looked at: files, bytes, the sampled fraction and its seed.
+        details: What was looked at: files, bytes, the sampled fraction (`sample`) and its seed.
     """
 
     fact: Literal["verified"] = "verified"
@@ -38,6 +38,12 @@ class Verified(Strict):
     passed: bool = True
     problems: tuple[str, ...] = ()
     details: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """True when all of it was read, not a sample."""
+        sample = self.details.get("sample", 1)
+        return isinstance(sample, int | float) and sample >= 1
 
 
 class Pinned(Strict):
@@ -68,7 +74,7 @@ class Rehearsed(Strict):
 
 
 class Rekeyed(Strict):
-    """Its files were encrypted anew."""
+    """Its files were encrypted anew: what was proven was so of others."""
 
     fact: Literal["rekeyed"] = "rekeyed"
     added: tuple[str, ...] = ()
@@ -109,9 +115,10 @@ class Facts:
     """What all records of a backup on one target amount to.
 
     Args:
-        verified: The highest level that it passed since something was last found wrong with it.
+        verified: The highest level that it passed since something was last found wrong with it, or its files were
+            encrypted anew.
         verified_at: When it last passed one.
-        damaged: What the last verification found wrong; empty when it passed since.
+        damaged: What was found wrong; empty when all of it passed since, at the same or a higher level.
         pinned: Why it is kept; None when it is not pinned.
         rehearsed: The last rehearsal.
         doubtful: Records that cannot be read or trusted: such a backup is never removed.
@@ -159,7 +166,8 @@ def facts_of(records: Iterable[Record], doubtful: Iterable[str] = ()) -> Facts:
     Args:
         doubtful: Names of records that cannot be read or trusted.
     """
-    level, since, damaged = "none", None, ()  # type: tuple[Level, AwareDatetime | None, tuple[str, ...]]
+    level, since = "none", None  # type: tuple[Level, AwareDatetime | None]
+    damaged: dict[Proof, tuple[str, ...]] = {}
     pinned: str | None = None
     rehearsed: Rehearsal | None = None
     for record in sorted(records, key=lambda one: one.at):
@@ -170,9 +178,18 @@ def facts_of(records: Iterable[Record], doubtful: Iterable[str] = ()) -> Facts:
             pinned = None
         elif isinstance(fact, Rehearsed):
             rehearsed = Rehearsal(fact.passed, fact.seconds, record.at)
-        elif isinstance(fact, Verified) and not fact.passed:
-            level, since, damaged, rehearsed = "none", None, fact.problems or ("it did not pass",), None
-        elif isinstance(fact, Verified):
-            higher = Proof[fact.level.upper()] >= Proof[level.upper()]
-            level, since, damaged = (fact.level if higher else level), record.at, ()
-    return Facts(level, since, damaged, pinned, rehearsed, tuple(doubtful))
+        elif isinstance(fact, Rekeyed):
+            level, since, rehearsed = "none", None, None
+        elif not fact.passed:
+            level, since, rehearsed = "none", None, None
+            damaged[_proof(fact.level)] = fact.problems or ("it did not pass",)
+        else:
+            damaged = {at: why for at, why in damaged.items() if at > _proof(fact.level) or not fact.whole}
+            if not damaged:
+                level, since = max(level, fact.level, key=_proof), record.at
+    wrong = tuple(problem for at in sorted(damaged) for problem in damaged[at])
+    return Facts(level, since, wrong, pinned, rehearsed, tuple(doubtful))
+
+
+def _proof(level: Level) -> Proof:
+    return Proof[level.upper()]

@@ -48,6 +48,30 @@ def test_damage_takes_every_proof_until_it_passes_again() -> None:
     assert facts_of([*told, record(Verified(level="bytes"), 3)]).proof is Proof.BYTES
 
 
+def test_a_weaker_pass_does_not_forget_damage() -> None:
+    """Rows that are not those are not healed by hashes that fit, nor a blob by a sample without it."""
+    rows = Verified(level="content", passed=False, problems=("table orders: its rows are not those",))
+    blob = Verified(level="bytes", passed=False, problems=("pool/x: was changed",))
+    sampled = Verified(level="content", details={"sample": 0.01})
+    known = facts_of([record(rows), record(blob, 1), record(Verified(level="bytes"), 2)])
+    assert (known.damaged, known.proof) == (rows.problems, Proof.NONE)
+    assert facts_of([record(blob), record(sampled, 1)]).damaged == blob.problems
+    assert facts_of([record(rows), record(blob, 1)]).damaged == (*blob.problems, *rows.problems)
+    healed = facts_of(
+        [record(rows), record(blob, 1), record(Verified(level="content", details={"sample": 1.0}), 2)]
+    )
+    assert (healed.damaged, healed.proof) == ((), Proof.CONTENT)
+
+
+def test_what_was_encrypted_anew_is_proven_anew() -> None:
+    """Other files lie there now; what was wrong in them before stays so until all of it passes."""
+    told = [record(Verified(level="content")), record(Rehearsed(passed=True, seconds=9), 1), record(Rekeyed(), 2)]
+    assert (facts_of(told).proof, facts_of(told).verified_at) == (Proof.NONE, None)
+    assert facts_of([*told, record(Verified(level="bytes"), 3)]).proof is Proof.BYTES
+    bad = Verified(level="content", passed=False, problems=("rows",))
+    assert facts_of([record(bad), record(Rekeyed(), 1)]).damaged == ("rows",)
+
+
 def test_pins_come_and_go() -> None:
     """The last word counts."""
     assert facts_of([record(Pinned(reason="audit"))]).pinned == "audit"
