@@ -261,19 +261,25 @@ def key(
     file: Annotated[
         str, typer.Argument(metavar="FILE|fd:N", help="The key's file, outside of this machine's state.")
     ],
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipient", metavar="RECIPIENT", help="prove: whose key; those of the settings by default."
+        ),
+    ] = None,
 ) -> None:
     """Make the key that opens encrypted backups, or prove that somebody holds it."""
     from tasks.backup import keys
 
     home = Session.open().home
     if action == "new":
-        recipient = keys.new(home, Path(file))
+        made = keys.new(home, Path(file))
         console.say(f"made {file}: keep it away from this machine; whoever has it opens the backups")
-        console.say(f"recipient {recipient}")
-        console.say(f"to encrypt: add OPS_BACKUP_RECIPIENTS={recipient} to {home.env_file}")
+        console.say(f"recipient {made}")
+        console.say(f"to encrypt: add OPS_BACKUP_RECIPIENTS={made} to {home.env_file}")
         console.say(f"then prove once that it opens what is sealed: ./ops key prove {file}")
     elif action == "prove":
-        console.say(f"proven: {', '.join(keys.prove(home, file))}")
+        console.say(f"proven: {', '.join(keys.prove(home, file, recipient or ()))}")
     else:
         raise Refused("is neither new nor prove", where=f"./ops key {action}")
 

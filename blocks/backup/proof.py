@@ -15,7 +15,10 @@ from blocks.home import Home
 from compose.stack.backup.jsontext import loads
 from compose.stack.errors import Failed, Refused
 
-NEXT = "./ops key prove KEYFILE, or decrypt the challenge elsewhere and give its one line"
+NEXT = (
+    "./ops key prove KEYFILE, with --recipient NAME for one that the settings do not name yet; "
+    "or decrypt the challenge elsewhere and give its one line"
+)
 LARGEST = 64 * 1024
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyrage
 
 from blocks.backup.identities import Identities, read_identities
 from blocks.backup.proof import prove as proven
+from blocks.backup.proof import require_proven
 from blocks.backup.rekey import rekey_backup
 from blocks.backup.sealing import parse_recipients
 from blocks.engine import Engine
@@ -50,9 +52,14 @@ def new(home: Home, path: Path) -> str:
     return public
 
 
-def prove(home: Home, source: str) -> tuple[str, ...]:
-    """Prove, by opening what was sealed to the settings' recipients, that somebody holds their key."""
-    recipients = parse_recipients(home.settings()["OPS_BACKUP_RECIPIENTS"])
+def prove(home: Home, source: str, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Prove, by opening what was sealed to recipients, that somebody holds their key.
+
+    Args:
+        source: The key's file, or `fd:N`.
+        names: Recipients; those of the settings by default.
+    """
+    recipients = parse_recipients("\n".join(names) or home.settings()["OPS_BACKUP_RECIPIENTS"])
     if not recipients:
         raise Refused("there is no recipient (OPS_BACKUP_RECIPIENTS)", where="key", next="./ops key new FILE")
     return tuple(proven(home, recipients, read_identities(source)))
@@ -63,12 +70,14 @@ def rekey_backups(request: RekeyRequest, home: Home, runner: Steps) -> WorkRepor
 
     Raises:
         Locked: A backup of this stack runs.
-        Refused: No key was given, or a recipient is none.
+        Refused: No key was given, a recipient is none, or nobody has shown that they hold the key of one to add:
+            then nothing was touched.
     """
     if not request.identity:
         raise Refused("no key was given", where="rekey", next="--identity FILE, or fd:N")
     identities = read_identities(request.identity)
     add, remove = (parse_recipients("\n".join(names)) for names in (request.add, request.remove))
+    require_proven(home, add)
     project = open_stack(home, request).project
     rows: list[dict[str, Any]] = []
     with backup_turn(Engine.connect().id, project, "rekey"):

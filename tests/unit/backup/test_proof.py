@@ -12,7 +12,10 @@ import pytest
 from blocks.backup.proof import answer, challenge_bytes, prove, require_proven, unproven
 from blocks.backup.sealing import open_bytes
 from blocks.home import Home
-from compose.stack.errors import Refused
+from compose.stack.backup.request import RekeyRequest
+from compose.stack.errors import OpsError, Refused
+from tasks.backup import keys
+from tasks.steps import Plainly
 from tests.backup_lab import new_identity
 
 
@@ -26,12 +29,12 @@ def home(tmp_path: Path) -> Home:
 
 def test_a_first_backup_is_refused_until_the_key_was_seen(home: Home) -> None:
     """The error names the recipient and the command; afterwards it is fine, also in the next run."""
-    keys = new_identity()
-    with pytest.raises(Refused, match=keys.recipients[0]) as told:
-        require_proven(home, keys.recipients)
+    own = new_identity()
+    with pytest.raises(Refused, match=own.recipients[0]) as told:
+        require_proven(home, own.recipients)
     assert "./ops key prove" in told.value.next
-    assert prove(home, keys.recipients, keys) == list(keys.recipients)
-    require_proven(home, keys.recipients)
+    assert prove(home, own.recipients, own) == list(own.recipients)
+    require_proven(home, own.recipients)
     require_proven(home, ())
 
 
@@ -45,20 +48,39 @@ def test_every_recipient_is_proven_on_its_own(home: Home) -> None:
 
 def test_a_wrong_key_proves_nothing(home: Home) -> None:
     """It is refused, and nothing is recorded."""
-    keys = new_identity()
+    own = new_identity()
     with pytest.raises(Refused, match="opens nothing"):
-        prove(home, keys.recipients, new_identity())
-    assert unproven(home, keys.recipients) == keys.recipients
+        prove(home, own.recipients, new_identity())
+    assert unproven(home, own.recipients) == own.recipients
 
 
 def test_the_key_need_not_come_here(home: Home) -> None:
     """A challenge that was decrypted elsewhere proves as much."""
-    keys = new_identity()
-    line = open_bytes(challenge_bytes(home, keys.recipients[0]), keys, where="x").decode()
+    own = new_identity()
+    line = open_bytes(challenge_bytes(home, own.recipients[0]), own, where="x").decode()
     with pytest.raises(Refused):
-        answer(home, keys.recipients, "sutazai-proof-0")
-    assert answer(home, keys.recipients, f"{line}\n") == keys.recipients[0]
-    require_proven(home, keys.recipients)
+        answer(home, own.recipients, "sutazai-proof-0")
+    assert answer(home, own.recipients, f"{line}\n") == own.recipients[0]
+    require_proven(home, own.recipients)
+
+
+def test_backups_are_given_to_nobody_who_was_not_seen_to_hold_the_key(home: Home, tmp_path: Path) -> None:
+    """A mistyped recipient would lose all of them: refused before a target or the engine is asked.
+
+    Who is proven need not be in the settings.
+    """
+    old, new = tmp_path / "old.key", tmp_path / "new.key"
+    keys.new(home, old)
+    recipient = keys.new(home, new)
+    request = RekeyRequest(files=["none.yml"], identity=str(old), add=[recipient])
+    with pytest.raises(Refused, match=f"nobody has shown.*{recipient}") as told:
+        keys.rekey_backups(request, home, Plainly())
+    assert "--recipient" in told.value.next
+    with pytest.raises(Refused, match="opens nothing"):
+        keys.prove(home, str(old), [recipient])
+    assert keys.prove(home, str(new), [recipient]) == (recipient,)
+    with pytest.raises(OpsError, match=r"none\.yml"):
+        keys.rekey_backups(request, home, Plainly())
 
 
 @pytest.mark.skipif(not shutil.which("age"), reason="the age program is not here")
@@ -76,9 +98,9 @@ def test_the_age_program_answers_too(home: Home, tmp_path: Path) -> None:
 
 def test_a_record_that_was_spoiled_proves_nothing(home: Home) -> None:
     """It is refused by name."""
-    keys = new_identity()
-    prove(home, keys.recipients, keys)
+    own = new_identity()
+    prove(home, own.recipients, own)
     (path,) = (home.path / "keys" / "proofs").iterdir()
     path.write_text('{"proven": "yes"}')
     with pytest.raises(Refused, match="no record of a proof"):
-        require_proven(home, keys.recipients)
+        require_proven(home, own.recipients)
