@@ -47,7 +47,7 @@ def host_facts(engine: Engine, stack: Stack | None, home: Path) -> HostFacts:
         return HostFacts(
             cpus=float(known.get("NCPU") or 0) or None,
             memory=int(known.get("MemTotal") or 0) or None,
-            memory_free=_memory_free() if here else None,
+            memory_free=memory_free(engine),
             disks=_disks(str(known.get("DockerRootDir") or ""), home, here=here),
             system=_system(known, here=here),
             engine=str(known.get("ServerVersion") or ""),
@@ -101,7 +101,10 @@ def _paths(stack: Stack) -> tuple[dict[str, str], dict[str, str]]:
     return paths, texts
 
 
-def _memory_free() -> int | None:
+def memory_free(engine: Engine) -> int | None:
+    """Bytes that programs can have on the engine's machine; None where that is another one."""
+    if not is_local(engine):
+        return None
     lines = _quietly(lambda: Path("/proc/meminfo").read_text(encoding="ascii"), "").splitlines()
     found = next((line.split() for line in lines if line.startswith("MemAvailable:")), None)
     return int(found[1]) * 1024 if found else None

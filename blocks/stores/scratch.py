@@ -40,6 +40,7 @@ class Tool:
         memory: Limit in bytes.
         disk: Give it an empty volume at /scratch; it runs as root then, without any capability.
         user: Somebody else than that.
+        seconds: How long it may take.
     """
 
     argv: tuple[str, ...]
@@ -47,6 +48,7 @@ class Tool:
     disk: bool = False
     environment: tuple[str, ...] = ()
     user: str = ""
+    seconds: int = LIMIT
 
 
 def run_fed(engine: Engine, image: str, tool: Tool, chunks: Iterable[bytes]) -> tuple[int, str]:
@@ -62,9 +64,9 @@ def run_fed(engine: Engine, image: str, tool: Tool, chunks: Iterable[bytes]) -> 
         inner = getattr(wire, "_sock", wire)
         try:
             api.start(made)
-            with _hanging_up(engine, made, inner):
-                _feed(inner, chunks)
-                return _end(engine, made)
+            with _hanging_up(engine, made, inner, tool.seconds):
+                _feed(inner, chunks, tool.seconds)
+                return _end(engine, made, tool.seconds)
         finally:
             with suppress(OSError):
                 inner.close()
@@ -76,7 +78,7 @@ def run_on_archive(engine: Engine, image: str, tool: Tool, chunks: Iterable[byte
         if not engine.client.api.put_archive(made, PLACE, iter(chunks)):
             raise Failed("the archive could not be unpacked", where=image)
         engine.client.api.start(made)
-        return _end(engine, made)
+        return _end(engine, made, tool.seconds)
 
 
 @contextmanager
@@ -203,9 +205,9 @@ def _remove(api: Any, name: str, *, disk: bool) -> None:
             api.remove_volume(name, force=True)
 
 
-def _feed(wire: Any, chunks: Iterable[bytes]) -> None:
+def _feed(wire: Any, chunks: Iterable[bytes], seconds: int) -> None:
     """Give it everything; a tool that ends early says why with its exit code."""
-    wire.settimeout(LIMIT)
+    wire.settimeout(seconds)
     try:
         for chunk in chunks:
             wire.sendall(chunk)
@@ -218,12 +220,12 @@ def _feed(wire: Any, chunks: Iterable[bytes]) -> None:
 
 
 @contextmanager
-def _hanging_up(engine: Engine, container: str, wire: Any) -> Iterator[None]:
+def _hanging_up(engine: Engine, container: str, wire: Any, seconds: int) -> Iterator[None]:
     """Break the connection when the tool ends early: the engine itself would let us wait for ever."""
 
     def wait() -> None:
         with suppress(docker.errors.APIError, requests.exceptions.RequestException, OSError):
-            engine.client.api.wait(container, timeout=LIMIT)
+            engine.client.api.wait(container, timeout=seconds)
             wire.shutdown(socket.SHUT_RDWR)
 
     thread = threading.Thread(target=wait, daemon=True)
@@ -232,11 +234,11 @@ def _hanging_up(engine: Engine, container: str, wire: Any) -> Iterator[None]:
     thread.join()
 
 
-def _end(engine: Engine, container: str) -> tuple[int, str]:
+def _end(engine: Engine, container: str, seconds: int) -> tuple[int, str]:
     try:
-        code = int(engine.client.api.wait(container, timeout=LIMIT)["StatusCode"])
+        code = int(engine.client.api.wait(container, timeout=seconds)["StatusCode"])
     except requests.exceptions.RequestException:
-        raise Failed(f"the tool did not end in {LIMIT} s") from None
+        raise Failed(f"the tool did not end in {seconds} s") from None
     found = engine.inspect(container)
     said = engine.logs(container, OUTPUT_LINES).strip()
     why = undecided(code, said, starved=found is not None and found.oom_killed)

@@ -125,7 +125,9 @@ class ArchiveProcedure:
         if self.saving.verify != "content":
             return None
         engine = self.saving.work.engine
-        return content_check(component.kind, path, None, engine, component.image, spool=self.saving.spool)
+        return content_check(
+            component.kind, path, None, engine, component.image, spool=self.saving.spool, size=self._estimate()
+        )
 
     def _estimate(self) -> int:
         measures = [source.measure() for source in self.sources]

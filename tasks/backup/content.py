@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from blocks.engine import Engine
+from blocks.facts import memory_free
 from blocks.stores import content_reads as reads
-from blocks.stores.scratch import MEBIBYTE, PLACE, Tool, run_fed, run_on_archive
+from blocks.stores.scratch import PLACE, Tool, run_fed, run_on_archive
 from compose.stack.backup import tools
 from compose.stack.backup.component import Kind
 from compose.stack.backup.manifest import ComponentRecord, FileRecord
@@ -56,6 +57,7 @@ def content_check(
     index: Path | None = None,
     roles: Sequence[str] = (),
     loaded: int = LOADED,
+    size: int = 0,
 ) -> Check | None:
     """What reads the plain bytes of one file of a component; None where nothing can be said beyond its hash.
 
@@ -66,6 +68,7 @@ def content_check(
         spool: Where databases are unpacked to; the system's place for temporary files by default.
         index: A file with the index of the archive that is read.
         roles: Of PostgreSQL's globals, as they quote them.
+        size: Plain bytes of the file, as far as known: memory and time of its tool follow it.
         loaded: Bytes up to which a recorded PostgreSQL dump is loaded into a server; a larger one is only read.
     """
     name = path.partition("/")[2] or path
@@ -77,7 +80,7 @@ def content_check(
         return Beside(reads.read_json_lines, where)
     if kind is Kind.POSTGRES and record is not None and ending == ".dump":
         return _postgres(record, path, engine, image, roles, loaded)
-    own = _own_tool(kind, name, engine, image, where)
+    own = _own_tool(kind, name, engine, image, where, size)
     if kind is Kind.POSTGRES:
         return own or Beside(reads.read_globals, where)
     if kind is Kind.REDIS and own:
@@ -93,19 +96,19 @@ def content_check(
     return own
 
 
-def _own_tool(kind: Kind, name: str, engine: Engine, image: str, where: str) -> Check | None:
+def _own_tool(kind: Kind, name: str, engine: Engine, image: str, where: str, size: int) -> Check | None:
     """The store's own tool in a scratch container of its image, for the files that it reads."""
-    ending = Path(name).suffix
+    ending, seconds = Path(name).suffix, tools.seconds_for(size)
     if kind is Kind.POSTGRES and ending == ".dump":
-        return Beside(partial(_fed, engine, image, Tool(tools.pg_restore_read())), where)
+        return Beside(partial(_fed, engine, image, Tool(tools.pg_restore_read(), seconds=seconds)), where)
     if kind is Kind.REDIS and ending == ".rdb":
-        return Beside(partial(_fed, engine, image, Tool(tools.redis_check_rdb())), where)
+        return Beside(partial(_fed, engine, image, Tool(tools.redis_check_rdb(), seconds=seconds)), where)
     if kind is Kind.NEO4J and ending == ".dump":
-        return Beside(partial(_neo4j, engine, image, Path(name).stem), where)
+        return Beside(partial(_neo4j, engine, image, Path(name).stem, size), where)
     if kind is Kind.FAISS and ending == ".tar":
-        return Beside(partial(_faiss, engine, image), where)
+        return Beside(partial(_faiss, engine, image, size), where)
     if kind is Kind.PROMETHEUS and ending == ".tar":
-        return Beside(partial(_prometheus, engine, image), where)
+        return Beside(partial(_prometheus, engine, image, size), where)
     return None
 
 
@@ -133,14 +136,14 @@ def _fed(engine: Engine, image: str, tool: Tool, reader: reads.Reader) -> dict[s
     return {}
 
 
-def _neo4j(engine: Engine, image: str, database: str, reader: reads.Reader) -> dict[str, Any]:
+def _neo4j(engine: Engine, image: str, database: str, size: int, reader: reads.Reader) -> dict[str, Any]:
     check = " ".join(f"'{word}'" for word in tools.neo4j_check(database, PLACE))
     script = f"mkdir {PLACE}/work && cat > '{PLACE}/{database}.dump' && exec {check}"
-    return _fed(engine, image, Tool(("sh", "-c", script), 1024 * MEBIBYTE, disk=True), reader)
+    return _fed(engine, image, _loading(("sh", "-c", script), engine, size), reader)
 
 
-def _faiss(engine: Engine, image: str, reader: reads.Reader) -> dict[str, Any]:
-    tool = Tool(("python3", "-c", FAISS), 1024 * MEBIBYTE, disk=True)
+def _faiss(engine: Engine, image: str, size: int, reader: reads.Reader) -> dict[str, Any]:
+    tool = _loading(("python3", "-c", FAISS), engine, size)
     code, said = run_fed(engine, image, tool, reads.portions(reader))
     line = next((line[4:] for line in said.splitlines() if line.startswith("ops ")), "")
     if code or not line:
@@ -148,8 +151,14 @@ def _faiss(engine: Engine, image: str, reader: reads.Reader) -> dict[str, Any]:
     return {"ntotal": json.loads(line)}
 
 
-def _prometheus(engine: Engine, image: str, reader: reads.Reader) -> dict[str, Any]:
-    tool = Tool(tools.promtool_list(PLACE), disk=True)
+def _loading(argv: tuple[str, ...], engine: Engine, size: int) -> Tool:
+    """A tool that has the file on a disk of its own and loads much of it."""
+    memory = tools.memory_for(size, memory_free(engine))
+    return Tool(argv, memory, disk=True, seconds=tools.seconds_for(size))
+
+
+def _prometheus(engine: Engine, image: str, size: int, reader: reads.Reader) -> dict[str, Any]:
+    tool = Tool(tools.promtool_list(PLACE), disk=True, seconds=tools.seconds_for(size))
     code, said = run_on_archive(engine, image, tool, reads.portions(reader))
     if code:
         raise Damaged(f"promtool does not understand it (code {code}): {' | '.join(said.splitlines()[-2:])}")

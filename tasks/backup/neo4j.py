@@ -111,7 +111,8 @@ class Neo4jProcedure:
         check = None
         if saving.verify == "content":
             image = str(self.raw["Image"])
-            check = content_check(component.kind, path, None, saving.work.engine, image, spool=saving.spool)
+            size = file.stat().st_size
+            check = content_check(component.kind, path, None, saving.work.engine, image, size=size)
         with file.open("rb") as source, saving.files.file(path, estimate=file.stat().st_size) as sink:
             pour(saving, iter(lambda: source.read(PIECE), b""), sink, check)
             self._found = laid_together(self._found, check.finish() if check else {})

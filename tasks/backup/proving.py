@@ -226,6 +226,7 @@ class _Content:
                 spool=self.spool,
                 index=index,
                 roles=roles,
+                size=file.plain.bytes,
             )
             self._told(file, self._checked(file, check))
         except Damaged as error:

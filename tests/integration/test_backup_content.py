@@ -16,7 +16,7 @@ import pytest
 
 from blocks.engine import Engine
 from blocks.polling import poll
-from blocks.stores.scratch import LABEL, Tool, run_fed, sweep
+from blocks.stores.scratch import LABEL, MEBIBYTE, Tool, run_fed, sweep
 from compose.stack.backup.component import Kind
 from compose.stack.errors import Failed
 from tasks.backup.content import content_check
@@ -134,6 +134,16 @@ def test_faiss_reads_every_index() -> None:
     assert found["ntotal"] == {"a.1.index": 10}
     with pytest.raises(Failed, match="FAISS cannot read"):
         checked(Kind.FAISS, "f/data.tar", archive({"a.1.index": made.stdout[:60]}), FAISS)
+
+
+@pytest.mark.stack
+def test_a_tool_without_memory_says_nothing_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed by its limit: not proven, and no error, for a backup is not worth less for it."""
+    need(FAISS)
+    monkeypatch.setattr("compose.stack.backup.tools.memory_for", lambda size, free: 12 * MEBIBYTE)
+    found = checked(Kind.FAISS, "f/data.tar", archive({"a.json": b"{}", "large": b"x" * 3_000_000}), FAISS)
+    assert "ran out of memory" in found["unproven"][0] or "was killed" in found["unproven"][0]
+    assert found["files"] == 2
 
 
 @pytest.mark.stack

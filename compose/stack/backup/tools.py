@@ -16,6 +16,8 @@ ROOMLESS = (
     "No space left on device", "could not extend file", "Cannot allocate memory", "out of memory",
     "OutOfMemoryError", "bad_alloc", "MemoryError", "insufficient memory for the Java",
 )  # fmt: skip
+LEAST_MEMORY = 1024**3
+LEAST_SECONDS = 3600
 KILLED = (137, 143)
 NO_PROGRAM = (126, 127)
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
@@ -108,6 +110,22 @@ def promtool_list(directory: str) -> Argv:
 def neo4j_dump(database: str, directory: str) -> Argv:
     """A dump of a stopped Neo4j's database into a directory; `*` for every one, system included."""
     return ("neo4j-admin", "database", "dump", database, f"--to-path={directory}", "--overwrite-destination=true")
+
+
+def memory_for(size: int, free: int | None) -> int:
+    """Bytes of memory for a tool that loads a file: by its size, but no more than half of what is free.
+
+    Args:
+        size: Of the file; 0 where unknown.
+        free: On the machine; None where unknown.
+    """
+    wanted = max(LEAST_MEMORY, size + size // 2 + LEAST_MEMORY // 2)
+    return wanted if free is None else max(LEAST_MEMORY, min(wanted, free // 2))
+
+
+def seconds_for(size: int) -> int:
+    """How long a tool may read a file, by its size; slow disks read 4 MiB in a second."""
+    return max(LEAST_SECONDS, size // (4 * 1024**2))
 
 
 def ran_out(said: str) -> bool:

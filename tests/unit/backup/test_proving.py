@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from compose.stack.backup.request import VerifyBackupRequest
 from compose.stack.backup.tools import undecided
 from compose.stack.errors import Damaged, Failed
 from tasks.backup.beside import Beside, Together
+from tasks.backup.pouring import reached
 from tasks.backup.proving import _verified
 from tasks.backup.shelves import _shelfful
 from tests.backup_lab import BackupLab
@@ -102,6 +104,16 @@ def test_a_check_that_could_not_be_made_says_so_and_lets_the_stream_pass(error: 
     found = found_by(reads)
     assert found["bytes"] == 5 * 1024 * 1024
     assert len(found["unproven"]) == 1
+
+
+@pytest.mark.parametrize(("verify", "level"), [("content", "none"), ("none", "none")])
+def test_what_could_not_be_checked_on_the_way_is_saved_with_a_note(verify: str, level: str) -> None:
+    """The level is not reached, and it is no part of the fingerprint."""
+    found = {"files": 3, "unproven": ["the tool did not end in 3600 s"]}
+    saving: Any = SimpleNamespace(verify=verify)
+    assert reached(saving, found) == (level, ("not read by its own tool: the tool did not end in 3600 s",))
+    assert found == {"files": 3}
+    assert reached(SimpleNamespace(verify="content"), found) == ("content", ())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [Damaged("half of it is missing"), ValueError("no number")])

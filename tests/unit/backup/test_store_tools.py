@@ -35,6 +35,18 @@ def test_pg_dump_is_this_command() -> None:
     assert tools.pg_dumpall_globals(passwords=True) == ("pg_dumpall", "--globals-only", "--no-password")
 
 
+def test_a_tool_gets_memory_and_time_by_the_file() -> None:
+    """A file that is larger than a fixed limit is read all the same, but the machine is not starved for it."""
+    gib = 1024**3
+    assert tools.memory_for(0, 64 * gib) == gib
+    assert tools.memory_for(4 * gib, 64 * gib) == 6.5 * gib
+    assert tools.memory_for(4 * gib, None) == 6.5 * gib
+    assert tools.memory_for(40 * gib, 64 * gib) == 32 * gib
+    assert tools.memory_for(4 * gib, gib) == gib, "what a small one always had"
+    assert tools.seconds_for(0) == 3600
+    assert tools.seconds_for(100 * gib) == 25_600
+
+
 def test_a_database_whose_name_looks_like_a_connection_is_only_a_name() -> None:
     """What libpq would read as parameters is quoted."""
     assert tools.conninfo("host=evil") == "dbname='host=evil'"
