@@ -214,13 +214,17 @@ def expire(
     apply: Annotated[
         bool, typer.Option("--apply", help="Really remove; without it only the reasons are shown.")
     ] = False,
+    accept_drop: Annotated[
+        str,
+        typer.Option("--accept-drop", metavar="REASON", help="The last backup may be as small as it is: go on."),
+    ] = "",
     to: To = None,
     json: Json = False,
 ) -> None:
     """Show what the retention policy keeps and lets go, and why; remove with --apply."""
     from deployments import calls_backup
 
-    request = ExpireRequest(**ref.model_dump(), to=list(to or ()), apply=apply)
+    request = ExpireRequest(**ref.model_dump(), to=list(to or ()), apply=apply, accept_drop=accept_drop)
     done = calls_backup.work(Session.open(), "expire_backups", request)
     _show_work(done, json)
 

@@ -20,7 +20,7 @@ def check_backups(
     project_name: str = "",
     profiles: list[str] | None = None,
 ) -> State[None]:
-    """Fail, and alert once, when the last complete backup is older than its objective or a store has shrunk.
+    """Fail, and alert once for each reason: a target's last complete backup is too old, or a store has shrunk.
 
     Args:
         stack: Which stack; `light`, or a name kept with `./ops stack add`. Not used when files are given.

@@ -15,6 +15,7 @@ from tasks.backup import keeping
 def expire_backups(
     stack: str = "light",
     apply: bool = False,
+    accept_drop: str = "",
     to: list[str] | None = None,
     files: list[str] | None = None,
     env_files: list[str] | None = None,
@@ -26,6 +27,7 @@ def expire_backups(
     Args:
         stack: Which stack; `light`, or a name kept with `./ops stack add`. Not used when files are given.
         apply: Really remove. Without it only the reasons are shown.
+        accept_drop: Why the last backup may be so much smaller than the ones before: ends the hold of expiry.
         to: Targets, as `NAME=PLACE` or `PLACE`; those of OPS_BACKUP_TARGETS when empty.
         files: Compose files of a project that is not kept by name.
         env_files: Files for interpolation.
@@ -35,6 +37,7 @@ def expire_backups(
     request = ExpireRequest(
         stack=stack,
         apply=apply,
+        accept_drop=accept_drop,
         to=to or [],
         files=files or [],
         env_files=env_files or [],

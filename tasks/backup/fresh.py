@@ -49,21 +49,23 @@ def _notes(shelves: Shelves) -> list[str]:
 
 
 def settle(state: Path, fresh: Freshness, webhook: AlertWebhook | None) -> str:
-    """Remember the verdict; tell when it changed, again when nobody took the message.
+    """Remember the verdict; tell when it changed or has a new reason, again when nobody took the message.
 
     Args:
         state: The stack's directory.
     """
     before = _read(state / FILE)
-    was_good, waiting = before.get("good"), before.get("waiting")
-    news = None if was_good is fresh.good or (was_good is None and fresh.good) else alert_of(fresh)
+    about, waiting = sorted({one.about for one in fresh.faults}), before.get("waiting")
+    changed = before.get("good") is False if fresh.good else bool(set(about) - set(before.get("about") or ()))
+    news = alert_of(fresh) if changed else None
     message = news or waiting
     left = message
     if message and webhook:
         left = _sent(webhook, message)
     if news:
         log.log(logging.INFO if fresh.good else logging.ERROR, "%s", fresh.sentence)
-    write_private(state / FILE, json.dumps({"good": fresh.good, "waiting": left if webhook else None}) + "\n")
+    kept = {"good": fresh.good, "about": about, "waiting": left if webhook else None}
+    write_private(state / FILE, json.dumps(kept) + "\n")
     return "told" if news else "nothing new"
 
 

@@ -20,10 +20,11 @@ from blocks.engine import Engine
 from blocks.home import Home
 from compose.stack.backup.outcome import WorkReport
 from compose.stack.backup.plan import megabytes
-from compose.stack.backup.records import Pinned, Unpinned
+from compose.stack.backup.records import Accepted, Pinned, Unpinned
 from compose.stack.backup.request import CopyRequest, ExpireRequest, PinRequest
-from compose.stack.errors import Exit, Failed, OpsError
-from tasks.backup.shelves import Shelfful, gather
+from compose.stack.errors import Exit, Failed, OpsError, Refused
+from tasks.backup.shelves import Shelfful, Shelves, gather
+from tasks.backup.targets import configured
 from tasks.backup.turn import backup_turn
 from tasks.operate import open_stack
 from tasks.steps import Steps
@@ -49,15 +50,22 @@ def pin_backup(request: PinRequest, home: Home, runner: Steps) -> WorkReport:
 def expire_backups(request: ExpireRequest, home: Home, runner: Steps) -> WorkReport:
     """Show, per target, what goes and why; remove it when told to, then the blobs that nobody names any more.
 
+    Every target of the settings is asked what it knows, also where only others are to be changed.
+
     Raises:
         Locked: A backup of this stack runs.
+        Refused: A drop was accepted, and there is none.
     """
     project = open_stack(home, request).project
     with backup_turn(Engine.connect().id, project, "expire"):
-        shelves = runner.step("look at every target", lambda: gather(home, request, request.to))
+        shelves = runner.step("look at every target", lambda: gather(home, request, request.to, beside=True))
+        if request.accept_drop:
+            _accept(shelves, request.accept_drop)
+            shelves = gather(home, request, request.to, beside=True)
         rows: list[dict[str, Any]] = []
         errors = [*shelves.problems]
-        for one in shelves.shelves:
+        asked = {target.name for target in configured(home, request.to)}
+        for one in (one for one in shelves.shelves if one.name in asked):
             before, stay, wrong = one.shelf.survey(), frozenset[str](), list[str]()
             if one.expiry is None:
                 wrong = [f"{one.name}: {one.held}"]
@@ -71,6 +79,15 @@ def expire_backups(request: ExpireRequest, home: Home, runner: Steps) -> WorkRep
     said = f"{kept} kept, {gone} {verb}" + (f"; {len(errors)} problems" if errors else "")
     code = Exit.FAILED if errors else Exit.DONE
     return WorkReport(what="expire", stack=shelves.stack, headline=said, rows=rows, errors=errors, exit_code=code)
+
+
+def _accept(shelves: Shelves, reason: str) -> None:
+    """Put on record that the last backup may be as small as it is."""
+    fresh = shelves.freshness
+    if not fresh.shrunk:
+        raise Refused("nothing has shrunk", where="--accept-drop", next="./ops expire without it")
+    for one in shelves.having(fresh.last):
+        one.shelf.append_record(fresh.last, Accepted(reason=reason))
 
 
 def _rows(one: Shelfful, survey: Survey, stay: frozenset[str], *, apply: bool) -> list[dict[str, Any]]:

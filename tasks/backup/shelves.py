@@ -121,7 +121,11 @@ class Shelves:
         """
         if identifier != "last":
             return checked_id(identifier)
-        good = [one.id for one in self.views if one.good]
+        whole = [one for one in self.views if one.good]
+        good = [one.id for one in whole if not one.ahead(self.now)]
+        if whole and not good:
+            said = f"every complete backup is of the future, the last is {whole[-1].id}"
+            raise Failed(said, where=self.stack, next="set this host's clock")
         if not good:
             raise Failed("there is no complete backup", where=self.stack, next="./ops backup")
         return good[-1]
@@ -131,11 +135,14 @@ class Shelves:
         return [one for one in self.shelves if identifier in one.manifests]
 
 
-def gather(home: Home, ref: StackRef, to: Sequence[str] = (), now: datetime | None = None) -> Shelves:
+def gather(
+    home: Home, ref: StackRef, to: Sequence[str] = (), now: datetime | None = None, *, beside: bool = False
+) -> Shelves:
     """Look at every target once.
 
     Args:
         to: Targets; those of the settings by default.
+        beside: Look at those of the settings too.
         now: The moment that ages are reckoned from.
     """
     now = now or datetime.now(UTC)
@@ -144,15 +151,15 @@ def gather(home: Home, ref: StackRef, to: Sequence[str] = (), now: datetime | No
     identity = own_identity(home, name, keyring)
     policy, settings = parse_policy(home.settings()["OPS_BACKUP_KEEP"]), home.settings()
     found, problems = [], []
-    for target in configured(home, to):
+    for target in configured(home, to, beside=beside):
         try:
             found.append(_shelfful(Shelf(target, identity.stack_id, keyring)))
         except OpsError as error:
             problems.append(f"target {target.name}: {error}")
     unread = [f"{one.name}: {why}" for one in found for why in one.unreadable.values()]
     objective, drop = float(settings["OPS_BACKUP_MAX_AGE"]) * 3600, float(settings["OPS_BACKUP_DROP"])
-    fresh = judge(name, _views(found, now), now, objective, drop, problems)
-    held = "; ".join(fresh.shrunk)
+    fresh = judge(name, _views(found, now), now, objective, drop, problems, [one.name for one in found])
+    held = "; ".join((*problems, *fresh.shrunk))
     found = [_with_expiry(one, found, policy, now, held) for one in found]
     return Shelves(
         name, identity.stack_id, now, tuple(found), fresh, (*problems, *unread), tuple(_views(found, now)),
@@ -178,11 +185,12 @@ def _shelfful(shelf: Shelf) -> Shelfful:
 def _with_expiry(
     one: Shelfful, all_of_them: Sequence[Shelfful], policy: Policy, now: datetime, held: str
 ) -> Shelfful:
-    elsewhere = {
-        name: f"protected: proven furthest on {other.name}"
-        for other in all_of_them
-        if other is not one and (name := _best(other)) is not None
-    }
+    elsewhere: dict[str, str] = {}
+    for other in all_of_them:
+        if other is not one:
+            elsewhere |= dict.fromkeys(other.unreadable, f"its manifest on {other.name} cannot be read")
+            best = _best(other)
+            elsewhere |= {best: f"protected: proven furthest on {other.name}"} if best else {}
     backups = [Kept.of(manifest) for manifest in one.manifests.values()]
     try:
         expiry = decide(
@@ -234,4 +242,5 @@ def _view(name: str, shelves: Sequence[Shelfful]) -> BackupView:
         kept=tuple(dict.fromkeys(kept)),
         expires="" if kept or not goes else f"at the next expiry: {goes[0]}",
         problem=problem,
+        accepted=any(one.accepted is not None for one in facts),
     )

@@ -11,11 +11,12 @@ from blocks.targets.settings import target_from
 from compose.stack.errors import Refused
 
 
-def configured(home: Home, wanted: Sequence[str] = ()) -> tuple[Target, ...]:
+def configured(home: Home, wanted: Sequence[str] = (), *, beside: bool = False) -> tuple[Target, ...]:
     """The targets to use.
 
     Args:
-        wanted: Names among those of the settings, or places.
+        wanted: Names among those of the settings, or places; all of the settings by default.
+        beside: Those of the settings too.
 
     Raises:
         Refused: One cannot be understood, or two have the same name.
@@ -27,10 +28,13 @@ def configured(home: Home, wanted: Sequence[str] = ()) -> tuple[Target, ...]:
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
         told = f"local={own}"
     known = {text.partition("=")[0]: text for text in told.replace(",", " ").split() if "=" in text}
-    texts = [known.get(text, text) for text in wanted] or told.replace(",", " ").split()
-    targets = tuple(target_from(text, os.environ, stored) for text in texts)
+    every = told.replace(",", " ").split()
+    targets = [target_from(known.get(text, text), os.environ, stored) for text in wanted or every]
+    if beside:
+        others = (target_from(text, os.environ, stored) for text in every)
+        targets += [target for target in others if target.name not in {one.name for one in targets}]
     names = [target.name for target in targets]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise Refused(f"more than one target is called {', '.join(twice)}", where="OPS_BACKUP_TARGETS")
-    return targets
+    return tuple(targets)

@@ -127,7 +127,7 @@ def _digest(data: bytes) -> Digest:
 
 def _sql(project: ComposeProject, script: str, database: str = "shop") -> None:
     words = ("psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", "shop", "-d", database, "-c", script)
-    docker("exec", f"{project.name}-db-1", *words)
+    docker("exec", "-e", "PGOPTIONS=-c default_transaction_read_only=off", f"{project.name}-db-1", *words)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
-"""Whether the last good backup is young enough, and none has shrunk without a reason."""
+"""Whether the last good backup is young enough, on every target, and none has shrunk without a reason."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -14,6 +14,20 @@ BASE = 3
 """Earlier backups that a size is compared with."""
 SMALL = 1_000_000
 """Bytes below which a change of size says nothing."""
+SIZE = "size "
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong.
+
+    Args:
+        about: What it concerns, the same as long as it lasts: who was told of it is not told again.
+        text: For people; ages in it change.
+    """
+
+    about: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -22,33 +36,27 @@ class Freshness:
 
     Args:
         age: Seconds since the moment that the last good backup is of; None when there is none.
-        shrunk: Components that lost more than the allowed fraction of their size: expiry is held.
     """
 
     stack: str
-    objective: float
     age: float | None
     last: str = ""
-    shrunk: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     @property
     def good(self) -> bool:
         """True when nobody has to be told."""
-        return not self.reasons
+        return not self.faults
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Everything that is wrong."""
-        said = list(self.problems)
-        if self.age is None:
-            said.append("there is no complete backup")
-        elif self.age > self.objective:
-            said.append(
-                f"the last complete backup, {self.last}, is {age_text(self.age)} old; "
-                f"the objective is {age_text(self.objective)}"
-            )
-        return (*said, *self.shrunk)
+        return tuple(one.text for one in self.faults)
+
+    @property
+    def shrunk(self) -> tuple[str, ...]:
+        """Components that lost more than the allowed fraction of their size: expiry is held."""
+        return tuple(one.text for one in self.faults if one.about.startswith(SIZE))
 
     @property
     def sentence(self) -> str:
@@ -65,6 +73,7 @@ def judge(
     objective: float,
     drop: float,
     problems: Sequence[str] = (),
+    targets: Sequence[str] = (),
 ) -> Freshness:
     """Judge the backups of a stack.
 
@@ -73,39 +82,62 @@ def judge(
         objective: Seconds that the last good backup may be old (the RPO).
         drop: Fraction of its usual size that a component may lose.
         problems: Targets that could not be asked.
+        targets: Those that answered: each has to have a good backup that is young enough.
     """
-    good = [view for view in views if view.good and view.manifest]
+    faults = [Fault(text.partition(": ")[0], text) for text in problems]
+    good = [view for view in views if view.good and not view.ahead(now)]
+    for view in views:
+        if view.ahead(now):
+            said = f"{view.id} is of the future and does not count: this clock is wrong, or was wrong then"
+            faults.append(Fault(f"future {view.id}", said))
+    whole = _too_old(good, now, objective)
+    faults += [whole] if whole else []
+    for target in () if whole else targets:
+        here = _too_old([view for view in good if target in view.targets], now, objective, target)
+        faults += [here] if here else []
     last = good[-1] if good else None
     age = (now - last.manifest.age).total_seconds() if last and last.manifest else None
-    named = last.id if last else ""
-    return Freshness(stack, objective, age, named, shrunk(good, drop), tuple(problems))
+    return Freshness(stack, age, last.id if last else "", (*faults, *shrunk(good, drop)))
 
 
-def shrunk(good: Sequence[BackupView], drop: float) -> tuple[str, ...]:
-    """The components of the last backup that are much smaller than in the ones before; those that are gone too."""
-    manifests = [view.manifest for view in good if view.manifest]
-    if len(manifests) < 2:
-        return ()
-    said = []
-    before = manifests[-1 - BASE : -1]
-    now = {component.name: _bytes(component) for component in manifests[-1].components}
-    for name, sizes in _earlier([{c.name: _bytes(c) for c in manifest.components} for manifest in before]).items():
-        usual = median(sizes)
-        if usual < SMALL or len(sizes) < len(before):
-            continue
-        if name not in now:
-            said.append(f"{name} is in the backup no more")
-        elif now[name] < usual * (1 - drop):
-            said.append(f"{name} shrank by {1 - now[name] / usual:.0%}: expiry is held until somebody looks")
-    return tuple(said)
+def _too_old(good: Sequence[BackupView], now: datetime, objective: float, target: str = "") -> Fault | None:
+    on = f" on {target}" if target else ""
+    manifest = good[-1].manifest if good else None
+    if manifest is None:
+        return Fault(f"age{on}", f"there is no complete backup{on}")
+    age = (now - manifest.age).total_seconds()
+    if age <= objective:
+        return None
+    said = f"the last complete backup{on}, {manifest.id}, is {age_text(age)} old"
+    return Fault(f"age{on}", f"{said}; the objective is {age_text(objective)}")
 
 
-def _earlier(backups: Sequence[Mapping[str, int]]) -> dict[str, list[int]]:
-    sizes: dict[str, list[int]] = {}
-    for backup in backups:
-        for name, size in backup.items():
-            sizes.setdefault(name, []).append(size)
-    return sizes
+def shrunk(good: Sequence[BackupView], drop: float) -> tuple[Fault, ...]:
+    """The components of the last backup that are much smaller than they were, or gone; until somebody accepts it.
+
+    What shrank is never what later backups are compared with: the loss does not become usual by itself.
+    """
+    usual, known, count = dict[str, list[int]](), set[str](), 0
+    faults: dict[str, Fault] = {}
+    for view in good:
+        if view.accepted:
+            usual, known, count = {}, set(), 0
+        known |= {name for name, sizes in usual.items() if len(sizes) >= min(BASE, count)}
+        now = {one.name: _bytes(one) for one in view.manifest.components} if view.manifest else {}
+        found = {name: _drop(name, median(usual[name]), now.get(name), drop) for name in sorted(known)}
+        faults = {name: fault for name, fault in found.items() if fault}
+        for name in now.keys() - faults.keys():
+            usual[name] = [*usual.get(name, ()), now[name]][-BASE:]
+        count += 1
+    return tuple(faults.values())
+
+
+def _drop(name: str, usual: float, now: int | None, drop: float) -> Fault | None:
+    if usual < SMALL or (now is not None and now >= usual * (1 - drop)):
+        return None
+    lost = "is in the backup no more" if now is None else f"shrank by {1 - now / usual:.0%}"
+    said = f"{name} {lost}: expiry is held until somebody looks (./ops expire --accept-drop REASON)"
+    return Fault(f"{SIZE}{name}", said)
 
 
 def _bytes(component: ComponentRecord) -> int:

@@ -60,6 +60,13 @@ class Unpinned(Strict):
     reason: str = ""
 
 
+class Accepted(Strict):
+    """Somebody looked at it: a store may be so much smaller in it than in the ones before."""
+
+    fact: Literal["accepted"] = "accepted"
+    reason: str
+
+
 class Rehearsed(Strict):
     """It was restored into a scratch project and compared.
 
@@ -81,7 +88,7 @@ class Rekeyed(Strict):
     removed: tuple[str, ...] = ()
 
 
-Fact = Annotated[Verified | Pinned | Unpinned | Rehearsed | Rekeyed, Field(discriminator="fact")]
+Fact = Annotated[Verified | Pinned | Unpinned | Accepted | Rehearsed | Rekeyed, Field(discriminator="fact")]
 
 
 class Record(Strict):
@@ -121,6 +128,7 @@ class Facts:
         damaged: What was found wrong; empty when all of it passed since, at the same or a higher level.
         pinned: Why it is kept; None when it is not pinned.
         rehearsed: The last rehearsal.
+        accepted: Why it may be so much smaller than the ones before; None when nobody said so.
         doubtful: Records that cannot be read or trusted: such a backup is never removed.
     """
 
@@ -130,6 +138,7 @@ class Facts:
     pinned: str | None = None
     rehearsed: Rehearsal | None = None
     doubtful: tuple[str, ...] = ()
+    accepted: str | None = None
 
     @property
     def proof(self) -> Proof:
@@ -169,6 +178,7 @@ def facts_of(records: Iterable[Record], doubtful: Iterable[str] = ()) -> Facts:
     level, since = "none", None  # type: tuple[Level, AwareDatetime | None]
     damaged: dict[Proof, tuple[str, ...]] = {}
     pinned: str | None = None
+    accepted: str | None = None
     rehearsed: Rehearsal | None = None
     for record in sorted(records, key=lambda one: one.at):
         fact = record.fact
@@ -176,6 +186,8 @@ def facts_of(records: Iterable[Record], doubtful: Iterable[str] = ()) -> Facts:
             pinned = fact.reason
         elif isinstance(fact, Unpinned):
             pinned = None
+        elif isinstance(fact, Accepted):
+            accepted = fact.reason
         elif isinstance(fact, Rehearsed):
             rehearsed = Rehearsal(fact.passed, fact.seconds, record.at)
         elif isinstance(fact, Rekeyed):
@@ -188,7 +200,7 @@ def facts_of(records: Iterable[Record], doubtful: Iterable[str] = ()) -> Facts:
             if not damaged:
                 level, since = max(level, fact.level, key=_proof), record.at
     wrong = tuple(problem for at in sorted(damaged) for problem in damaged[at])
-    return Facts(level, since, wrong, pinned, rehearsed, tuple(doubtful))
+    return Facts(level, since, wrong, pinned, rehearsed, tuple(doubtful), accepted)
 
 
 def _proof(level: Level) -> Proof:

@@ -81,9 +81,11 @@ class ExpireRequest(BackupsRef):
 
     Args:
         apply: Really remove; the reasons alone are shown without.
+        accept_drop: Why the last backup may be so much smaller than the ones before; that ends the hold.
     """
 
     apply: bool = False
+    accept_drop: str = ""
 
 
 class PinRequest(BackupsRef):

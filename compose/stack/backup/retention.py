@@ -183,6 +183,12 @@ def _protect(whole: Sequence[Kept], facts: Mapping[str, Facts], reasons: dict[st
 def _told(facts: Mapping[str, Facts]) -> list[tuple[str, str]]:
     """What the records themselves ask for."""
     doubtful = [(name, "its records cannot all be read") for name, one in facts.items() if one.doubtful]
+    oldest = min(facts, default="")
+    doubtful += [
+        (name, f"a drop was accepted with it: {one.accepted}")
+        for name, one in facts.items()
+        if one.accepted is not None and name != oldest  # while what it is smaller than is there
+    ]
     return doubtful + [(name, f"pinned: {one.pinned}") for name, one in facts.items() if one.pinned is not None]
 
 

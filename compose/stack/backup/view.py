@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from compose.stack.backup.manifest import Manifest
 from compose.stack.backup.plan import megabytes
+from compose.stack.backup.retention import SKEW
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -23,6 +24,7 @@ class BackupView:
         expires: Empty when it stays; else when and why it goes.
         kept: Why it stays.
         problem: Why it cannot be read; empty when it can.
+        accepted: Somebody said that it may be so much smaller than the ones before.
     """
 
     id: str
@@ -34,11 +36,17 @@ class BackupView:
     kept: tuple[str, ...] = ()
     expires: str = ""
     problem: str = ""
+    accepted: bool = False
 
     @property
     def good(self) -> bool:
         """True for a backup that is complete and can be read."""
         return self.manifest is not None and self.manifest.complete and not self.problem
+
+    def ahead(self, now: datetime) -> bool:
+        """True for one that was made by a clock that was ahead, or that is looked at by one that is behind."""
+        ends = [self.manifest.age, self.manifest.ended] if self.manifest else []
+        return max(self.began, *ends) > now + timedelta(seconds=SKEW)
 
     def _why(self) -> str:
         """The first reasons; `./ops expire` has all of them."""

@@ -177,3 +177,13 @@ def test_a_policy_that_is_none_is_refused(text: str) -> None:
     """Unknown rules, rules twice, what is no number, and one that would remove everything."""
     with pytest.raises(Refused):
         parse_policy(text)
+
+
+def test_a_backup_whose_drop_was_accepted_stays_while_what_it_is_smaller_than_is_there() -> None:
+    """Without it the next one would be compared with the old sizes again."""
+    backups = [made(hours) for hours in (100, 50, 1)]
+    accepted = {one.id: Facts() for one in backups} | {backups[1].id: Facts(accepted="cleaned up")}
+    policy = Policy(last=1, daily=0, weekly=0, monthly=0, minimum=1)
+    assert decide(policy, backups, accepted, NOW).remove == (backups[0].id,)
+    del accepted[backups[0].id]
+    assert decide(policy, backups[1:], accepted, NOW).remove == (backups[1].id,)
