@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from compose.stack.redact import Redactor
 
 SECRET_FILES = re.compile(
-    r"(^|/)(\.env(\..*)?|.*\.env|.*\.(pem|key|p12|pfx|jks|keytab)|id_(rsa|ed25519|ecdsa)|\.netrc|\.pgpass|\.htpasswd"
-    r"|credentials|.*(secret|password|token)[^/]*)$",
+    r"(^|/)(\.env(\..*)?|.*\.env|.*\.(pem|key|p12|pfx|jks|keytab|p8|ppk|kdbx|ovpn|tfstate|kubeconfig)"
+    r"|id_(rsa|dsa|ed25519|ecdsa)|\.netrc|\.pgpass|\.htpasswd|\.npmrc|\.pypirc|\.my\.cnf|\.dockercfg|\.docker/config\.json"
+    r"|acme[^/]*\.json|kubeconfig[^/]*|\.kube/config|wg[^/]*\.conf|rclone\.conf"
+    r"|[^/]*service[-_]?account[^/]*\.json|[^/]*(secret|password|token|credential)[^/]*)$",
     re.IGNORECASE,
+)
+SECRET_DIRECTORIES = re.compile(r"(^|/)\.?secrets?/", re.IGNORECASE)
+PRIVATE_KEYS = re.compile(
+    rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:\\[rn]|\s)+[A-Za-z0-9+/]"
+    rb"|\bAGE-SECRET-KEY-1[A-Z0-9]{50}|^PuTTY-User-Key-File-|^\s*PrivateKey\s*=\s*[A-Za-z0-9+/]{43}="
+    rb"|\bclient-key-data:\s*[A-Za-z0-9+/]|\b_(?:authToken|password)\s*=\s*[A-Za-z0-9]"
+    rb"|\baws_secret_access_key\s*=\s*[A-Za-z0-9+/]{40}",
+    re.MULTILINE,
 )
 EXAMPLES = re.compile(r"\.(example|sample|template|dist|py|md)$", re.IGNORECASE)
 FILES = "files"
@@ -34,13 +44,14 @@ def archive_name(path: str) -> str:
 
 
 def looks_secret(path: str) -> bool:
-    """Whether a file's name says that it holds secrets."""
-    return bool(SECRET_FILES.search(path)) and not EXAMPLES.search(path)
+    """Whether a file's name says that it holds secrets, or that of a directory above it."""
+    named = bool(SECRET_FILES.search(path)) and not EXAMPLES.search(path)
+    return named or bool(SECRET_DIRECTORIES.search(path))
 
 
 def holds_secret(data: bytes, redactor: Redactor) -> bool:
-    """Whether a file has one of the stack's secrets written out in it."""
-    return any(value.encode() in data for value in redactor.values)
+    """Whether a file has one of the stack's secrets written out in it, or anybody's private key."""
+    return bool(PRIVATE_KEYS.search(data)) or any(value.encode() in data for value in redactor.values)
 
 
 def ignore_patterns(text: str) -> tuple[Pattern, ...]:

@@ -111,6 +111,11 @@ def test_the_hash_of_a_table_does_not_depend_on_the_order_of_rows() -> None:
         ("/x/.env", True), ("/x/.env.local", True), ("/x/prod.env", True), ("/x/server.key", True),
         ("/x/id_ed25519", True), ("/x/api-token.txt", True), ("/x/.env.example", False),
         ("/x/environment.yml", False), ("/x/tokens.py", False), ("/x/keys/readme.md", False),
+        ("/x/secrets/smtp", True), ("/x/.secrets/a/b.py", True), ("/x/acme.json", True), ("/x/.npmrc", True),
+        ("/x/credentials.json", True), ("/x/.git-credentials", True), ("/x/service-account.json", True),
+        ("/x/kubeconfig", True), ("/x/.kube/config", True), ("/x/wg0.conf", True),
+        ("/x/.docker/config.json", True),
+        ("/x/no-secrets-here/a.conf", False), ("/x/nginx.conf", False), ("/x/config.json", False),
     ],
 )  # fmt: skip
 def test_files_that_look_secret(path: str, secret: bool) -> None:
@@ -124,6 +129,27 @@ def test_a_file_with_a_known_secret_is_one() -> None:
     assert holds_secret(b"x: canary-1", redactor)
     assert not holds_secret(b"x: y", redactor)
     assert archive_name("/srv/../srv/app/x.yml") == "files/srv/app/x.yml"
+
+
+@pytest.mark.parametrize(
+    ("data", "secret"),
+    [
+        (b"a: 1\n-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n", True),
+        (b'{"key": "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBg"}', True),
+        (b"-----BEGIN OPENSSH PRIVATE KEY-----\r\nb3BlbnNzaC1rZXk\r\n", True),
+        (b"[Interface]\nPrivateKey = " + b"a" * 43 + b"=\n", True),
+        (b"users:\n- user:\n    client-key-data: LS0tLS1CRUdJTg==\n", True),
+        (b"//registry.example.org/:_authToken=abc123\n", True),
+        (b"AGE-SECRET-KEY-1" + b"Q" * 58, True),
+        (b"-----BEGIN CERTIFICATE-----\nMIIEpAIBAAKCAQEA\n", False),
+        (b'if data.startswith(b"-----BEGIN PRIVATE KEY-----"): pass\n', False),
+        (b"connect(aws_secret_access_key=settings.key)\n", False),
+        (b"# PrivateKey = from the vault\n", False),
+    ],
+)
+def test_a_file_with_a_private_key_is_one(data: bytes, secret: bool) -> None:
+    """Whatever it is called; a word about keys is none."""
+    assert holds_secret(data, Redactor(frozenset())) is secret
 
 
 def test_dockerignore() -> None:
