@@ -6,16 +6,20 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import httpx
 
 from compose.stack.observed import Container
 from compose.stack.probes import (
+    ANSWER,
+    LOCAL,
     Answer,
     ExecProbe,
     ExitProbe,
     HttpProbe,
+    NetworkProbe,
     PostgresProbe,
     Probe,
     RedisProbe,
@@ -25,7 +29,7 @@ from compose.stack.probes import (
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each probe would drown everything else
 CONNECT = 1.0
-READ = 5.0
+REDIRECTIONS = 20
 ExecInContainer = Callable[[str, tuple[str, ...], float], tuple[int, str]]
 
 
@@ -34,23 +38,26 @@ def http() -> httpx.Client:
     """The one HTTP client for probes: no proxies, no redirects, own limits."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     # plain HTTP only: without verify=False the first probes would wait for a CA bundle that nobody needs
-    return httpx.Client(trust_env=False, verify=False, timeout=httpx.Timeout(READ, connect=CONNECT), limits=limits)
+    return httpx.Client(
+        trust_env=False, verify=False, timeout=httpx.Timeout(ANSWER, connect=CONNECT), limits=limits
+    )
 
 
-def ask(probe: Probe, container: Container, run: ExecInContainer) -> Answer:
+def ask(probe: Probe, container: Container, run: ExecInContainer, limit: float = ANSWER) -> Answer:
     """Ask one container.
 
     Args:
         probe: What to ask.
         container: Whom, as it was last observed.
         run: Runs a command in a container: (container id, argv, seconds) to (exit code, output).
+        limit: Seconds that an answer over the network may take.
     """
     began = time.monotonic()
-    answer = _ask(probe, container, run)
-    return Answer(answer.ok, answer.detail, answer.reached, time.monotonic() - began)
+    answer = _ask(probe, container, run, limit)
+    return replace(answer, seconds=time.monotonic() - began)
 
 
-def _ask(probe: Probe, container: Container, run: ExecInContainer) -> Answer:
+def _ask(probe: Probe, container: Container, run: ExecInContainer, limit: float) -> Answer:
     match probe:
         case RunningProbe():
             return Answer(container.running, container.state)
@@ -59,44 +66,61 @@ def _ask(probe: Probe, container: Container, run: ExecInContainer) -> Answer:
         case ExecProbe():
             return _exec(probe, container, run)
         case _:
-            return _network(probe, container)
+            return _network(probe, container, limit)
 
 
-def _network(probe: HttpProbe | TcpProbe | PostgresProbe | RedisProbe, container: Container) -> Answer:
+def _network(probe: NetworkProbe, container: Container, limit: float) -> Answer:
     address = container.address
     if not address:
         return Answer(False, "it has no address of its own", reached=False)
-    refused = _connect(address, probe.port)
-    if refused:
-        return Answer(False, f"{probe}: {refused}", reached=False)
+    error = _connect(address, probe.port)
+    if error:
+        refused = isinstance(error, ConnectionRefusedError)
+        return Answer(False, f"{probe}: {error.strerror or error}", reached=False, refused=refused)
     match probe:
         case TcpProbe():
             return Answer(True, "accepts connections")
         case HttpProbe():
-            return _http(probe, address)
+            return _http(probe, address, limit)
         case PostgresProbe() | RedisProbe():
             from blocks import probing_stores  # their drivers take 0.2 s to import
 
-            return probing_stores.ask(probe, address, container)
+            return probing_stores.ask(probe, address, container, limit)
 
 
-def _connect(address: str, port: int) -> str:
+def _connect(address: str, port: int) -> OSError | None:
     try:
         socket.create_connection((address, port), timeout=CONNECT).close()
     except OSError as error:
-        return str(error.strerror or error)
-    return ""
+        return error
+    return None
 
 
-def _http(probe: HttpProbe, address: str) -> Answer:
+def _http(probe: HttpProbe, address: str, limit: float) -> Answer:
     try:
-        url = f"http://{address}:{probe.port}{probe.path}"
-        response = http().get(url, headers={"Connection": "close"}, follow_redirects=probe.follow)
+        status = _get(probe, address, limit).status_code
     except httpx.HTTPError as error:
         return Answer(False, f"{probe}: {type(error).__name__}: {error}")
-    status = response.status_code
     passed = status == probe.status if probe.status else 200 <= status < 400
     return Answer(passed, f"{probe} answered {status}")
+
+
+def _get(probe: HttpProbe, address: str, limit: float) -> httpx.Response:
+    """The answer; a redirection to the container by a name of its own stays at its address."""
+    url = httpx.URL(f"http://{address}:{probe.port}{probe.path}")
+    headers = {"Connection": "close", **({"Host": probe.host} if probe.host else {})}
+    timeout = httpx.Timeout(limit, connect=min(CONNECT, limit))
+    for _ in range(REDIRECTIONS):
+        response = http().get(url, headers=headers, timeout=timeout)
+        if not (probe.follow and response.next_request):
+            return response
+        url = response.next_request.url
+        if url.host in LOCAL:
+            headers["Host"] = url.netloc.decode()
+            url = url.copy_with(host=address)
+        elif url.host != address:
+            headers.pop("Host", None)
+    raise httpx.TooManyRedirects(f"more than {REDIRECTIONS} redirections", request=response.request)
 
 
 def _exec(probe: ExecProbe, container: Container, run: ExecInContainer) -> Answer:
@@ -112,5 +136,5 @@ def declared_argv(container: Container) -> tuple[str, ...]:
     """The command of the health check that a container declares; empty without one."""
     kind, words = container.healthcheck[:1], container.healthcheck[1:]
     if kind == ("CMD-SHELL",):
-        return ("/bin/sh", "-c", *words)
+        return (*container.shell, *words)
     return words if kind == ("CMD",) else ()

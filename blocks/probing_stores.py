@@ -9,14 +9,13 @@ from compose.stack.observed import Container
 from compose.stack.probes import Answer, PostgresProbe, RedisProbe
 
 CONNECT = 1.0
-READ = 5.0
 
 
-def ask(probe: PostgresProbe | RedisProbe, address: str, container: Container) -> Answer:
-    """Ask one database at an address."""
+def ask(probe: PostgresProbe | RedisProbe, address: str, container: Container, limit: float) -> Answer:
+    """Ask one database at an address; Redis has `limit` seconds for its answer."""
     if isinstance(probe, PostgresProbe):
         return _postgres(probe, address, container)
-    return _redis(probe, address, container)
+    return _redis(probe, address, container, limit)
 
 
 def _postgres(probe: PostgresProbe, address: str, container: Container) -> Answer:
@@ -46,12 +45,12 @@ def _postgres(probe: PostgresProbe, address: str, container: Container) -> Answe
     return Answer(True, "answered SELECT 1")
 
 
-def _redis(probe: RedisProbe, address: str, container: Container) -> Answer:
+def _redis(probe: RedisProbe, address: str, container: Container, limit: float) -> Answer:
     password = next(
         (container.environment[key] for key in probe.password_keys if container.environment.get(key)), None
     )
     client = redis.Redis(
-        address, probe.port, password=password, socket_timeout=READ, socket_connect_timeout=CONNECT
+        address, probe.port, password=password, socket_timeout=limit, socket_connect_timeout=CONNECT
     )
     try:
         client.ping()

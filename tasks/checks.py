@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from blocks.engine import Engine
-from blocks.probing import ask
 from blocks.working import Scene, prove
 from blocks.working.backend import down
 from blocks.working.scene import Broken, NotProven, address_of, call
@@ -17,11 +17,12 @@ from compose.stack.catalogue import Catalogue
 from compose.stack.causes import cause_of_exit
 from compose.stack.inference import readiness_of
 from compose.stack.observed import Container, Observed
-from compose.stack.probes import Answer, HttpProbe, Probe
+from compose.stack.probes import Answer, HttpProbe, Probe, Readiness
 from compose.stack.round_trips import BackendTrip, ready_probe, trip_of
 from compose.stack.service import Stack
 from compose.stack.verdicts import Finding, Level, Mark
 from compose.stack.verification import ends_by_itself, mark_of, presence
+from tasks.asking import ask_once
 
 log = logging.getLogger("ops.verify")
 AT_ONCE = 32
@@ -83,9 +84,7 @@ class Checks:
         known = any(entry.target == port for entry in service.ports)
         found = []
         for container in containers:
-            answer = self._ask(own.probe, container)
-            if not answer.reached and own.fallback:
-                answer = self._ask(own.fallback, container)
+            answer = self._explained(own.probe, container, self._once(own, container))
             mark = mark_of(answer, own, known)
             found.append(_finding(container, Level.ALIVE, mark, own.probe, answer))
         return found
@@ -106,9 +105,7 @@ class Checks:
             ]
         found = []
         for container in containers:
-            answer = self._ask(probe, container)
-            if not answer.reached and own.fallback:
-                probe, answer = own.fallback, self._ask(own.fallback, container)
+            answer = self._explained(probe, container, self._once(own, container, probe))
             mark = Mark.PASSED if answer.ok else Mark.FAILED
             found.append(_finding(container, Level.READY, mark, probe, answer))
         return found
@@ -132,11 +129,13 @@ class Checks:
         scene = Scene(self.stack, self.observed, self.catalogue, self.engine.run_in, seen)
         return [finding for container in containers for finding in prove(trip, container, scene)]
 
-    def _ask(self, probe: Probe, container: Container) -> Answer:
-        answer = ask(probe, container, self.engine.run_in)
+    def _once(self, own: Readiness, container: Container, probe: Probe | None = None) -> Answer:
+        return ask_once(own, container, self.engine.run_in, math.inf, probe)
+
+    def _explained(self, probe: Probe, container: Container, answer: Answer) -> Answer:
         if answer.ok or not answer.reached or not isinstance(probe, HttpProbe):
             return answer
-        return Answer(False, f"{answer.detail}{_explained(probe, container)}", True, answer.seconds)
+        return replace(answer, detail=f"{answer.detail}{_down(probe, container)}")
 
     def _with_cause(self, finding: Finding, containers: Sequence[Container]) -> Finding:
         """The finding with why the container ended, where the engine or its last words tell."""
@@ -147,7 +146,7 @@ class Checks:
         return Finding(finding.service, finding.level, finding.mark, finding.check, cause)
 
 
-def _explained(probe: HttpProbe, container: Container) -> str:
+def _down(probe: HttpProbe, container: Container) -> str:
     """What a health report says is down, when that is why the probe failed."""
     try:
         said = down(call("GET", f"http://{address_of(container)}:{probe.port}{probe.path}", 5.0))

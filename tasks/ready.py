@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from blocks.probing import ask
 from compose.stack.causes import cause_of_exit
 from compose.stack.errors import Failed
 from compose.stack.inference import is_oneshot, with_image_check
 from compose.stack.observed import Container
 from compose.stack.plan import Action, Step, restarts
-from compose.stack.probes import Answer, ExecProbe, ExitProbe, PostgresProbe, RunningProbe
+from compose.stack.probes import Answer, ExecProbe, ExitProbe, RunningProbe
+from tasks.asking import Asking, ask_once
 from tasks.start import containers_of
 from tasks.watch import Watch
 from tasks.work import Work
@@ -20,8 +20,6 @@ EVERY = 0.1
 AT_FIRST = 0.05
 YOUNG = 3.0
 EXEC_EVERY = 0.5
-FALLBACK_EVERY = 2.0
-SOCKET_ONLY = 30.0  # PostgreSQL's first start answers on its socket long before it is open to others
 LOOK_EVERY = 1.0
 SETTLED = 1.0
 CRASHES = 3
@@ -69,7 +67,7 @@ def ready_now(work: Work, step: Step) -> Answer:
     answers = []
     for container in work.seen.of(step.service):
         readiness = with_image_check(work.stack, step.readiness, work.stack[step.service], container)
-        answer = ask(readiness.probe, container, work.engine.run_in)
+        answer = ask_once(readiness, container, work.engine.run_in, 0.0)
         answers.append(answer if readiness.binding else replace(answer, ok=True))
     bad = [answer for answer in answers if not answer.ok]
     return (bad or answers or [Answer(False, "it has no container")])[0]
@@ -83,12 +81,14 @@ class _Waiting:
         self.service = work.stack[step.service]
         self.readiness = step.readiness
         self.oneshot = is_oneshot(work.stack, step.service)
-        self.since = self.asked_inside = self.calm_since = time.monotonic()
+        self.since = self.calm_since = time.monotonic()
+        self.asking = Asking(self.readiness, work.engine.run_in, self.since)
         self.ends = self.restarts = 0
 
     def prove(self, container: Container) -> tuple[str, str]:
         """Wait for one container."""
         self.readiness = with_image_check(self.work.stack, self.step.readiness, self.service, container)
+        self.asking = Asking(self.readiness, self.work.engine.run_in, self.since)
         self.restarts, self.ends = container.restarts, self.watch.ends(container.id)
         until = self.since + self.readiness.within
         ends_before = 0 if self.step.action is not Action.UNCHANGED else self.watch.ends(container.id)
@@ -103,30 +103,11 @@ class _Waiting:
             answer = self._ask(container)
             if answer.ok:
                 return ("running" if isinstance(self.readiness.probe, RunningProbe) else "ready"), answer.detail
-            otherwise = self._proven_inside(container, answer)
-            if otherwise:
-                return "ready", otherwise
             if self.work.abort.is_set():
                 raise Failed("no longer waited for: the deployment is being rolled back", where=self.step.service)
             if time.monotonic() > until:
                 return self._too_late(container, answer)
             self.watch.wait(EXEC_EVERY if isinstance(self.readiness.probe, ExecProbe) else EVERY)
-
-    def _proven_inside(self, container: Container, answer: Answer) -> str:
-        """What the declared check said where the network does not reach; empty when it did not pass."""
-        if self.readiness.fallback is None:
-            return ""
-        postgres = isinstance(self.readiness.probe, PostgresProbe)
-        # "refused" is an answer of its host: the network reaches it, and nobody listens there yet
-        too_early = postgres and "refused" in answer.detail and time.monotonic() - self.since < SOCKET_ONLY
-        if self.watch.healthy(container.id) and not too_early:
-            return "the engine's own run of its health check passed"
-        every = SOCKET_ONLY if postgres else FALLBACK_EVERY
-        if answer.reached or time.monotonic() - self.asked_inside < every:
-            return ""
-        self.asked_inside = time.monotonic()
-        passed = ask(self.readiness.fallback, container, self.work.engine.run_in).ok
-        return "its health check passed, run inside: its address does not answer from here" if passed else ""
 
     def _look(self, container: Container) -> Container:
         now = self.work.engine.inspect(container.id)
@@ -140,7 +121,7 @@ class _Waiting:
             return Answer(False, "still at work")
         if isinstance(probe, RunningProbe):
             return self._calm(container)
-        return ask(probe, container, self.work.engine.run_in)
+        return self.asking.ask(container, healthy=self.watch.healthy(container.id))
 
     def _calm(self, container: Container) -> Answer:
         """Whether a container of which nothing can be asked runs, and has not ended for a while."""
@@ -186,8 +167,8 @@ class _Waiting:
         raise self.failure(f"not ready within {within:.0f} s: {answer.detail}", said, container)
 
     def failure(self, what: str, said: str, container: Container) -> Failed:
-        """The error with the container's last words; the container stays, stopped, for inspection."""
-        if container.state != "exited":
+        """The error with the container's last words; what was started here stays, stopped, for inspection."""
+        if container.state != "exited" and self.step.action is not Action.UNCHANGED:
             self.work.engine.stop(container.id)
         words = "\n".join(f"    | {line}" for line in self.work.redactor.text(said).splitlines()[-8:])
         text = self.work.redactor.text(what) + (f"\n{words}\n" if words else "")

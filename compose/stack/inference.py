@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from compose.stack.observed import Container
 from compose.stack.probes import (
+    LOCAL,
     ExecProbe,
     ExitProbe,
     HttpProbe,
@@ -23,7 +24,6 @@ from compose.stack.probes import (
 from compose.stack.roles import Role, facts, role_of
 from compose.stack.service import Healthcheck, Service, Stack
 
-LOCAL = {"localhost", "127.0.0.1", "0.0.0.0", "[::1]", "::1"}
 READY_WITHIN = 120.0
 
 
@@ -54,7 +54,7 @@ def readiness_of(stack: Stack, name: str) -> Readiness:
         declared = ExecProbe((), check.timeout)
         if probe:
             why = f"equivalent of the health check `{' '.join(check.test[1:])}`"
-            return Readiness(probe, why, declared, within=within)
+            return Readiness(probe, why, declared, within=within, equivalent=True)
         return Readiness(declared, "declared health check", within=within)
     return _inferred(service, within)
 
@@ -204,13 +204,13 @@ def _fetch(program: str, arguments: list[str]) -> HttpProbe | None:
         else:
             url = word
     parts = urlsplit(url if url and "://" in url else f"http://{url or ''}")
-    if not strict or parts.scheme != "http" or (parts.hostname or "") not in LOCAL:
+    if not strict or parts.scheme != "http" or (parts.hostname or "") not in LOCAL or "@" in parts.netloc:
         return None
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     follow = program == "wget" or any(
         word == "--location" or re.fullmatch(r"-[a-zA-Z]*L[a-zA-Z]*", word) for word in arguments
     )
-    return HttpProbe(parts.port or 80, path, follow=follow)
+    return HttpProbe(parts.port or 80, path, follow=follow, host=parts.netloc.removesuffix(":80"))
 
 
 def with_image_check(stack: Stack, readiness: Readiness, service: Service, container: Container) -> Readiness:
@@ -228,4 +228,5 @@ def with_image_check(stack: Stack, readiness: Readiness, service: Service, conta
     probe = None if service.host_network else equivalent(Healthcheck(container.healthcheck), service)
     within = service.hints.ready_within or max(READY_WITHIN, container.healthcheck_within)
     why = "the image's health check" if probe is None else "equivalent of the image's health check"
-    return Readiness(probe or ExecProbe(), why, ExecProbe() if probe else None, within=within)
+    fallback = ExecProbe() if probe else None
+    return Readiness(probe or ExecProbe(), why, fallback, within=within, equivalent=probe is not None)

@@ -22,6 +22,7 @@ class Container:
     Args:
         addresses: Its own addresses, by network.
         healthcheck: The command of its health check, from the file or from the image.
+        shell: What runs commands of the form `CMD-SHELL`.
         healthcheck_within: Seconds until the engine itself would call it unhealthy.
         mounts: Volume name or host path, by path inside.
         exit_code: Of its last end; meaningless while it runs.
@@ -52,6 +53,7 @@ class Container:
     labels: Mapping[str, str] = field(default_factory=dict)
     healthcheck: tuple[str, ...] = ()
     healthcheck_within: float = 0.0
+    shell: tuple[str, ...] = ("/bin/sh", "-c")
     restart_policy: str = ""
 
     @property
@@ -101,6 +103,7 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
         labels=labels,
         healthcheck=tuple((config.get("Healthcheck") or {}).get("Test") or ()),
         healthcheck_within=_check_within(config.get("Healthcheck") or {}),
+        shell=tuple(config.get("Shell") or ("/bin/sh", "-c")),
         restart_policy=((host.get("RestartPolicy") or {}).get("Name") or ""),
     )
 

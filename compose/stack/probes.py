@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LOCAL = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]", "::1"})
+"""Names by which a container calls itself."""
+ANSWER = 5.0
+INSIDE_EVERY = 2.0
+SOCKET_ONLY = 30.0  # PostgreSQL's first start answers on its socket long before it is open to others
+
 
 @dataclass(frozen=True)
 class HttpProbe:
@@ -12,12 +18,14 @@ class HttpProbe:
     Args:
         status: The one status that passes; None for any from 200 to 399.
         follow: Judge what a redirection leads to, as `wget` and `curl -L` do.
+        host: The name that is asked for, where it is not the address; some applications answer no other.
     """
 
     port: int
     path: str = "/"
     status: int | None = None
     follow: bool = False
+    host: str = ""
 
     def __str__(self) -> str:
         return f"HTTP GET :{self.port}{self.path}"
@@ -110,7 +118,8 @@ class Readiness:
     Args:
         probe: What is asked first.
         why: Where the probe comes from, in words.
-        fallback: What is asked as well where the first cannot be reached.
+        fallback: What is asked inside where the first cannot be reached.
+        equivalent: The probe only stands for the fallback, whose word counts also where the probe hears a no.
         binding: True when not becoming ready is a failure (the author declared it); False when it only informs.
         within: Seconds after the start until a service that is not ready has failed.
     """
@@ -120,6 +129,30 @@ class Readiness:
     fallback: ExecProbe | None = None
     binding: bool = True
     within: float = 120.0
+    equivalent: bool = False
+
+    @property
+    def limit(self) -> float:
+        """Seconds that one answer may take: those of the declared check, where the probe stands for it."""
+        return self.fallback.timeout if self.fallback and self.equivalent else ANSWER
+
+    def inside_counts(self, answer: Answer, waited: float) -> bool:
+        """Whether the declared check has the last word, after the probe said no.
+
+        Args:
+            answer: What the probe said.
+            waited: Seconds since the container's start; infinite for one that was not started now.
+        """
+        if self.fallback is None:
+            return False
+        if not self.equivalent:
+            return not answer.reached and not answer.refused
+        return not (isinstance(self.probe, PostgresProbe) and answer.refused and waited < SOCKET_ONLY)
+
+    def pause_inside(self, answer: Answer) -> float:
+        """Seconds between two runs of the declared check: rare where a database's own answer tells more."""
+        knows = isinstance(self.probe, PostgresProbe) or (isinstance(self.probe, RedisProbe) and answer.reached)
+        return SOCKET_ONLY if knows else INSIDE_EVERY
 
 
 @dataclass(frozen=True)
@@ -130,6 +163,7 @@ class Answer:
         ok: The service is ready.
         detail: What it said, in a few words, for people.
         reached: False when nothing answered at that address at all.
+        refused: The network reaches the address, and nobody listens there.
         seconds: How long the answer took.
     """
 
@@ -137,3 +171,4 @@ class Answer:
     detail: str
     reached: bool = True
     seconds: float = 0.0
+    refused: bool = False

@@ -6,21 +6,20 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from blocks.probing import ask
 from compose.stack.backup.stop_journal import StoppedContainer
 from compose.stack.causes import cause_of_exit
 from compose.stack.errors import Failed, OpsError
 from compose.stack.graph import graph_of
 from compose.stack.inference import readiness_of, with_image_check
 from compose.stack.observed import Container
-from compose.stack.probes import ExecProbe, ExitProbe, PostgresProbe, Readiness, RunningProbe
+from compose.stack.probes import ExecProbe, ExitProbe, Readiness, RunningProbe
 from compose.stack.service import Stack
+from tasks.asking import Asking
 from tasks.work import Work
 
 log = logging.getLogger("ops.backup")
 EVERY, EXEC_EVERY = 0.1, 0.5
 SETTLED = 1.0
-FALLBACK_EVERY, SOCKET_ONLY = 2.0, 30.0
 UNKNOWN = Readiness(RunningProbe(), "no service of the file", binding=False, within=30.0)
 ENDED = {"exited", "dead"}
 
@@ -83,7 +82,8 @@ class _Wait:
         self.work, self.one = work, one
         self.container = self._look()
         self.readiness = self._readiness()
-        self.began = self.asked_inside = self.looked = time.monotonic()
+        self.began = self.looked = time.monotonic()
+        self.asking = Asking(self.readiness, work.engine.run_in, self.began)
         self.restarts = self.container.restarts
         self.said = "not asked yet"
 
@@ -110,18 +110,9 @@ class _Wait:
         if isinstance(self.readiness.probe, RunningProbe):
             self.said = self.container.state
             return self.container.running and now - self.began > SETTLED and self.looked > self.began
-        answer = ask(self.readiness.probe, self.container, self.work.engine.run_in)
+        answer = self.asking.ask(self.container)
         self.said = answer.detail
-        return answer.ok or (not answer.reached and self._inside())
-
-    def _inside(self) -> bool:
-        """Whether the declared check passes, run inside, where the network does not reach."""
-        fallback = self.readiness.fallback
-        every = SOCKET_ONLY if isinstance(self.readiness.probe, PostgresProbe) else FALLBACK_EVERY
-        if fallback is None or time.monotonic() - self.asked_inside < every:
-            return False
-        self.asked_inside = time.monotonic()
-        return ask(fallback, self.container, self.work.engine.run_in).ok
+        return answer.ok
 
     def _still_there(self) -> None:
         ended = self.container.state in ENDED and self.container.restart_policy in ("", "no")

@@ -124,12 +124,27 @@ def test_phases_follow_hint_role_tier_and_name() -> None:
 @pytest.mark.parametrize(
     ("test", "expected"),
     [
-        (["CMD", "curl", "-f", "http://localhost:8000/health"], HttpProbe(8000, "/health")),
-        (["CMD-SHELL", "curl -fsS http://127.0.0.1:8000/h?x=1 || exit 1"], HttpProbe(8000, "/h?x=1")),
-        (["CMD-SHELL", "curl -fL localhost/x > /dev/null 2>&1"], HttpProbe(80, "/x", follow=True)),
-        (["CMD", "wget", "-q", "-O", "-", "http://localhost:3000/"], HttpProbe(3000, "/", follow=True)),
-        (["CMD", "wget", "--spider", "-q", "localhost:3000/a"], HttpProbe(3000, "/a", follow=True)),
-        (["CMD", "/bin/busybox", "wget", "-qO-", "http://localhost:1/"], HttpProbe(1, "/", follow=True)),
+        (["CMD", "curl", "-f", "http://localhost:8000/health"], HttpProbe(8000, "/health", host="localhost:8000")),
+        (
+            ["CMD-SHELL", "curl -fsS http://127.0.0.1:8000/h?x=1 || exit 1"],
+            HttpProbe(8000, "/h?x=1", host="127.0.0.1:8000"),
+        ),
+        (
+            ["CMD-SHELL", "curl -fL localhost/x > /dev/null 2>&1"],
+            HttpProbe(80, "/x", follow=True, host="localhost"),
+        ),
+        (
+            ["CMD", "wget", "-q", "-O", "-", "http://localhost:3000/"],
+            HttpProbe(3000, "/", follow=True, host="localhost:3000"),
+        ),
+        (
+            ["CMD", "wget", "--spider", "-q", "localhost:3000/a"],
+            HttpProbe(3000, "/a", follow=True, host="localhost:3000"),
+        ),
+        (
+            ["CMD", "/bin/busybox", "wget", "-qO-", "http://localhost:1/"],
+            HttpProbe(1, "/", follow=True, host="localhost:1"),
+        ),
         (["CMD-SHELL", "pg_isready -U $$POSTGRES_USER -d x"], PostgresProbe(5432)),
         (["CMD", "pg_isready", "-p", "5433"], PostgresProbe(5433)),
         (["CMD", "redis-cli", "ping"], RedisProbe(6379)),

@@ -1,0 +1,258 @@
+"""Waiting for services and asking them, with a fake engine and real HTTP: whose word counts, what is stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from blocks.compose_cli import ComposeCli
+from blocks.engine import Engine
+from blocks.home import Home
+from blocks.probing import ask, declared_argv
+from compose.stack.catalogue import Catalogue
+from compose.stack.commands import Project
+from compose.stack.observed import Container, Observed, parse_container
+from compose.stack.plan import Evidence, Plan, decide
+from compose.stack.probes import Answer, ExecProbe, HttpProbe, PostgresProbe, Readiness, RedisProbe
+from compose.stack.redact import Redactor
+from compose.stack.report import ServiceReport
+from compose.stack.service import Stack, parse_stack
+from compose.stack.verdicts import Finding, Level, Mark
+from flows.carry_out import carry_out
+from flows.walker import ThreadRunner
+from tasks.checks import Checks
+from tasks.ready import ready_now
+from tasks.stacks import ResolvedStack
+from tasks.work import Work
+
+STARTED = "2026-01-01T00:00:00Z"
+Ran = list[tuple[str, ...]]
+
+
+class FakeEngine:
+    """Containers as values; whoever is started runs at once.
+
+    Args:
+        inside: What a command in a container brings back.
+    """
+
+    def __init__(self, *containers: Container, inside: tuple[int, str] = (0, "")) -> None:
+        self.there = {container.id: container for container in containers}
+        self.inside = inside
+        self.ran: Ran = []
+        self.stopped: list[str] = []
+        self.client = SimpleNamespace(api=SimpleNamespace(events=lambda **_: iter(())))
+
+    def observe(self, _: str) -> Observed:
+        return Observed(tuple(self.there.values()))
+
+    glance = observe
+
+    def observe_service(self, project: str, service: str) -> tuple[Container, ...]:
+        return self.observe(project).of(service)
+
+    def inspect(self, identity: str) -> Container | None:
+        return self.there.get(identity)
+
+    def logs(self, *_: object) -> str:
+        return ""
+
+    def start(self, identity: str) -> None:
+        self.there[identity] = replace(self.there[identity], state="running", started_at=STARTED)
+
+    def stop(self, identity: str, _: int | None = None) -> None:
+        self.stopped.append(identity)
+
+    def run_in(self, _: str, argv: tuple[str, ...], __: float) -> tuple[int, str]:
+        self.ran.append(argv)
+        return self.inside
+
+
+def stack_of(**services: dict[str, Any]) -> Stack:
+    return parse_stack({"name": "p", "services": services})
+
+
+def container(service: str = "app", **facts: Any) -> Container:
+    base = {"state": "running", "started_at": STARTED, "image_id": "i", "addresses": {"n": "127.0.0.1"}}
+    return Container(f"id-{service}", f"p-{service}-1", service, **{**base, **facts})
+
+
+def work_on(path: Path, stack: Stack, engine: FakeEngine) -> Work:
+    found = ResolvedStack("p", Project((str(path / "x.yml"),)), path, None, {})
+    door = cast("Engine", engine)
+    work = Work(Home(path), found, stack, door, cast("ComposeCli", None), Redactor())
+    work.seen = engine.observe("p")
+    return work
+
+
+def planned(stack: Stack, engine: FakeEngine) -> Plan:
+    names = stack.services
+    evidence = Evidence(images=dict.fromkeys(names, "i"), dry_run=dict.fromkeys(names, "unchanged"))
+    return decide(stack, engine.observe("p"), evidence)
+
+
+def deployed(path: Path, stack: Stack, engine: FakeEngine) -> dict[str, ServiceReport]:
+    return carry_out(work_on(path, stack, engine), planned(stack, engine), ThreadRunner(), {})
+
+
+def verified(stack: Stack, engine: FakeEngine, level: Level) -> list[Finding]:
+    checks = Checks(stack, engine.observe("p"), cast("Engine", engine), Catalogue())
+    for each in level.included:
+        found = checks.run(each, stack.services)
+    return found
+
+
+class Web:
+    """A server that answers only who asks for it by the right name; `answers` says what."""
+
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        self.names: list[str] = []
+        self.allowed, self.status = "localhost", 200
+        self.redirect = ""
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.headers["Host"]
+                web.names.append(name)
+                moved = self.path == "/" and web.redirect
+                ok = name.partition(":")[0] == web.allowed
+                self.send_response((302 if moved else web.status) if ok else 400)
+                if moved:
+                    self.send_header("Location", web.redirect)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer((address, port), Handler)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """The server, on a port of its own."""
+    made = Web()
+    yield made
+    made.close()
+
+
+def checked(port: int, **more: Any) -> dict[str, Any]:
+    """A service with a health check that fetches its own page."""
+    check = {"test": ["CMD-SHELL", f"curl -f http://localhost:{port}/health || exit 1"], **more}
+    return {"image": "x", "restart": "unless-stopped", "healthcheck": check, "x-ops": {"ready_within": 0.3}}
+
+
+def test_the_equivalent_asks_for_the_name_that_the_health_check_asks_for(web: Web) -> None:
+    """An application that answers only its own names hears the name of the declared URL."""
+    probe = HttpProbe(web.port, "/health", host=f"localhost:{web.port}")
+    assert ask(probe, container(), FakeEngine().run_in).ok
+    assert web.names == [f"localhost:{web.port}"]
+    assert not ask(replace(probe, host=""), container(), FakeEngine().run_in).ok
+
+
+def test_a_redirection_to_its_own_name_stays_in_the_container(web: Web) -> None:
+    """`localhost` in a redirection is the container, not this machine."""
+    inside = Web("127.0.0.2", web.port)
+    inside.redirect = f"http://localhost:{web.port}/there"
+    probe = HttpProbe(web.port, "/", follow=True, host=f"localhost:{web.port}")
+    try:
+        assert ask(probe, container(addresses={"n": "127.0.0.2"}), FakeEngine().run_in).ok
+    finally:
+        inside.close()
+    assert (inside.names, web.names) == ([f"localhost:{web.port}"] * 2, [])
+
+
+def test_an_answer_may_take_as_long_as_the_health_check_allows() -> None:
+    check = {"test": ["CMD", "curl", "-f", "http://localhost/"], "timeout": "40s"}
+    stack = stack_of(
+        app={"image": "x", "healthcheck": check}, told={"image": "x", "x-ops": {"probe": {"tcp": {"port": 1}}}}
+    )
+    steps = {step.service: step.readiness.limit for step in planned(stack, FakeEngine()).steps}
+    assert steps == {"app": 40.0, "told": 5.0}
+
+
+def test_a_health_check_runs_in_the_shell_that_the_image_names() -> None:
+    config = {"Shell": ["/bin/bash", "-ec"], "Healthcheck": {"Test": ["CMD-SHELL", "[[ -e /x ]]"]}}
+    assert declared_argv(parse_container({"Id": "c", "Config": config})) == ("/bin/bash", "-ec", "[[ -e /x ]]")
+    plain = {"Healthcheck": {"Test": ["CMD-SHELL", "true"]}}
+    assert declared_argv(parse_container({"Id": "c", "Config": plain})) == ("/bin/sh", "-c", "true")
+
+
+def test_the_declared_check_has_the_last_word_where_its_equivalent_hears_a_no(web: Web, tmp_path: Path) -> None:
+    """An application that lets only itself in is ready when its own check says so; verification agrees."""
+    web.allowed = "nobody"
+    stack = stack_of(app=checked(web.port))
+    engine = FakeEngine(container(healthcheck=("CMD-SHELL", "check")))
+    work = work_on(tmp_path, stack, engine)
+    assert ready_now(work, planned(stack, engine).step("app")).ok
+    assert [found.mark for found in verified(stack, engine, Level.ALIVE)] == [Mark.PASSED]
+    assert [found.mark for found in verified(stack, engine, Level.READY)] == [Mark.PASSED]
+    assert set(engine.ran) == {("/bin/sh", "-c", "check")}
+
+
+def test_a_service_that_the_engine_calls_healthy_is_ready(web: Web, tmp_path: Path) -> None:
+    """Its verdict counts as well as its news, while the equivalent hears a no."""
+    web.allowed = "nobody"
+    engine = FakeEngine(container(health="healthy", healthcheck=("CMD-SHELL", "check")), inside=(1, "busy"))
+    assert deployed(tmp_path, stack_of(app=checked(web.port)), engine)["app"].state == "ready"
+
+
+def test_an_unchanged_service_that_does_not_pass_fails_and_goes_on_running(web: Web, tmp_path: Path) -> None:
+    """A deployment that does nothing to a service never stops it: degraded is not down."""
+    web.status = 503
+    engine = FakeEngine(container(health="unhealthy", healthcheck=("CMD-SHELL", "check")), inside=(1, "no"))
+    found = deployed(tmp_path, stack_of(app=checked(web.port)), engine)["app"]
+    assert (found.state, engine.stopped) == ("failed", [])
+    assert "answered 503" in found.reason
+
+
+def test_a_service_that_was_started_and_does_not_pass_is_stopped(web: Web, tmp_path: Path) -> None:
+    """What the deployment itself started stays stopped for inspection."""
+    web.status = 503
+    made = container(state="created", started_at="", healthcheck=("CMD-SHELL", "check"))
+    engine = FakeEngine(made, inside=(1, "no"))
+    assert deployed(tmp_path, stack_of(app=checked(web.port)), engine)["app"].state == "failed"
+    assert engine.stopped == ["id-app"]
+
+
+NO, AWAY, REFUSED = Answer(False, ""), Answer(False, "", reached=False), Answer(False, "", False, refused=True)
+
+
+@pytest.mark.parametrize(
+    ("probe", "equivalent", "answer", "waited", "counts"),
+    [
+        (HttpProbe(1), True, NO, 0, True),
+        (HttpProbe(1), True, REFUSED, 0, True),
+        (HttpProbe(1), False, NO, 99, False),
+        (HttpProbe(1), False, REFUSED, 99, False),
+        (HttpProbe(1), False, AWAY, 0, True),
+        (PostgresProbe(), True, REFUSED, 29, False),
+        (PostgresProbe(), True, REFUSED, 31, True),
+        (PostgresProbe(), True, AWAY, 0, True),
+    ],
+)
+def test_whose_word_counts(probe: Any, equivalent: bool, answer: Answer, waited: float, counts: bool) -> None:
+    """The declared check overrules its equivalent's no, and any probe that nothing answers; nothing else."""
+    readiness = Readiness(probe, "", ExecProbe(), equivalent=equivalent)
+    assert readiness.inside_counts(answer, waited) is counts
+    assert not replace(readiness, fallback=None).inside_counts(answer, waited)
+
+
+def test_a_database_that_answers_is_rarely_asked_inside() -> None:
+    """`redis-cli ping` passes while Redis still loads its data: its own answer tells more."""
+    pauses = [Readiness(RedisProbe(), "", ExecProbe()).pause_inside(answer) for answer in (NO, AWAY)]
+    assert pauses == [30.0, 2.0]
