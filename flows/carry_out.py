@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from compose.stack.causes import cause_of_exit
 from compose.stack.errors import OpsError, UpstreamFailed
-from compose.stack.inference import is_oneshot
+from compose.stack.inference import ended_well, is_oneshot
 from compose.stack.plan import Action, Plan, Step
 from compose.stack.report import ServiceReport
 from compose.stack.walkplan import ready_key, start_key
 from flows.nodes import Nodes
 from flows.walker import Outcome, Runner, walk
-from tasks.ready import Proof, ready_now
+from tasks.ready import ENDED_WELL, Proof, ready_now
 from tasks.watch import Watch
 from tasks.work import Work
 
@@ -88,7 +88,9 @@ def _last_look(work: Work, plan: Plan, reports: dict[str, ServiceReport]) -> dic
         if listed.service not in proven or listed.state not in {"exited", "dead", "restarting"}:
             continue
         container = work.engine.inspect(listed.id) or listed
-        if is_oneshot(work.stack, container.service) and container.exit_code == 0:
+        if ended_well(work.stack, container.service, container):
+            done = {"state": "completed", "proof": ENDED_WELL}
+            reports[container.service] = reports[container.service].model_copy(update=done)
             continue
         cause = cause_of_exit(container, work.engine.logs(container.id, 12))
         failed = {"state": "failed", "reason": work.redactor.text(f"{container.service}: it ended again: {cause}")}

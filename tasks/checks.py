@@ -21,7 +21,7 @@ from compose.stack.probes import Answer, HttpProbe, Probe, Readiness
 from compose.stack.round_trips import BackendTrip, ready_probe, trip_of
 from compose.stack.service import Stack
 from compose.stack.verdicts import Finding, Level, Mark
-from compose.stack.verification import ends_by_itself, mark_of, presence
+from compose.stack.verification import mark_of, presence
 from tasks.asking import ask_once
 
 log = logging.getLogger("ops.verify")
@@ -83,7 +83,7 @@ class Checks:
         port = getattr(own.probe, "port", None)
         known = any(entry.target == port for entry in service.ports)
         found = []
-        for container in containers:
+        for container in (c for c in containers if c.running):
             answer = self._explained(own.probe, container, self._once(own, container))
             mark = mark_of(answer, own, known)
             found.append(_finding(container, Level.ALIVE, mark, own.probe, answer))
@@ -93,9 +93,9 @@ class Checks:
         if self.seen(name) is Mark.FAILED:
             return []
         containers = self.observed.of(name)
-        if ends_by_itself(self.stack, name):
-            told = presence(self.stack, name, containers, Level.READY)
-            return [told] if told else [_unproven(name, Level.READY, "it has no readiness route")]
+        told = presence(self.stack, name, containers, Level.READY)
+        if told is not None:
+            return [told]
         probe, own = ready_probe(self.stack, name), readiness_of(self.stack, name)
         if probe is None:
             return [_unproven(name, Level.READY, "it has no readiness route: only its port or process is known")]
@@ -104,7 +104,7 @@ class Checks:
                 _unproven(name, Level.READY, "its own probe proves nothing")
             ]
         found = []
-        for container in containers:
+        for container in (c for c in containers if c.running):
             answer = self._explained(probe, container, self._once(own, container, probe))
             mark = Mark.PASSED if answer.ok else Mark.FAILED
             found.append(_finding(container, Level.READY, mark, probe, answer))
@@ -120,9 +120,9 @@ class Checks:
         containers = [container for container in self.observed.of(name) if container.running]
         if self.seen(name) is Mark.FAILED and not (containers and isinstance(trip, BackendTrip)):
             return []
-        if ends_by_itself(self.stack, name) and trip is None:
-            told = presence(self.stack, name, self.observed.of(name), Level.WORKING)
-            return [told] if told else [_unproven(name, Level.WORKING, "no working check is known")]
+        told = presence(self.stack, name, self.observed.of(name), Level.WORKING)
+        if told is not None and told.mark is Mark.PASSED:
+            return [told]
         if trip is None:
             return [_unproven(name, Level.WORKING, "no working check is known")]
         seen = {other: self.seen(other) for other in self.stack.services}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from compose.stack.causes import cause_of_exit
 from compose.stack.errors import Failed
-from compose.stack.inference import is_oneshot, with_image_check
+from compose.stack.inference import ended_well, is_oneshot, with_image_check
 from compose.stack.observed import Container
 from compose.stack.plan import Action, Step, restarts
 from compose.stack.probes import Answer, ExecProbe, ExitProbe, RunningProbe
@@ -24,6 +24,7 @@ LOOK_EVERY = 1.0
 SETTLED = 1.0
 CRASHES = 3
 KILLED = 137
+ENDED_WELL = "it ended by itself with exit code 0"
 CAUSE_PATIENCE = 0.5
 
 
@@ -138,11 +139,8 @@ class _Waiting:
         return Answer(True, said)
 
     def _ended(self, container: Container) -> tuple[str, str] | None:
-        if container.state == "exited" and container.exit_code == 0:
-            if self.oneshot:
-                return "completed", "exit code 0"
-            if not restarts(self.service) and not self.readiness.binding:
-                return "completed", "it ended by itself with exit code 0"
+        if ended_well(self.work.stack, self.step.service, container):
+            return "completed", "exit code 0" if self.oneshot else ENDED_WELL
         looping = self.watch.ends(container.id) >= CRASHES
         if (
             container.state in {"exited", "dead"} and (not restarts(self.service) or container.exit_code == 0)

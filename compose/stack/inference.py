@@ -35,6 +35,21 @@ def is_oneshot(stack: Stack, name: str) -> bool:
     return any(edge.service == name and edge.condition == "service_completed_successfully" for edge in edges)
 
 
+def ended_well(stack: Stack, name: str, container: Container) -> bool:
+    """Whether a container's end is its work done: a one-shot that exited with 0, or a job that nobody waits for.
+
+    A job is a service that nothing would start again, of which nothing is declared, and that serves no port.
+    """
+    if container.state != "exited" or container.exit_code != 0:
+        return False
+    if is_oneshot(stack, name):
+        return True
+    service = stack[name]
+    if service.restart_policy in {"always", "unless-stopped"} or _port_served(service):
+        return False
+    return not with_image_check(stack, readiness_of(stack, name), service, container).binding
+
+
 def readiness_of(stack: Stack, name: str) -> Readiness:
     """How a service is proven ready.
 
@@ -86,12 +101,7 @@ def _hinted(service: Service) -> NetworkProbe | ExecProbe | None:
 def _inferred(service: Service, within: float) -> Readiness:
     role = role_of(service)
     known = facts(role)
-    targets = [port.target for port in service.ports if port.protocol == "tcp"]
-    exposed = [int(m[0]) for e in service.raw.get("expose") or () if (m := re.match(r"\d+", str(e)))]
-    port = (
-        next((p for p in known.ports if p in targets), None)
-        or (known.ports or tuple(targets) or tuple(exposed) or (None,))[0]
-    )
+    port = _port_served(service)
     why = f"inferred: the image looks like {role}" if known.ports else "inferred: the port that the file names"
     probe: NetworkProbe | RunningProbe
     if role is Role.POSTGRES:
@@ -107,6 +117,14 @@ def _inferred(service: Service, within: float) -> Readiness:
     if service.host_network and not isinstance(probe, RunningProbe):
         probe, why = RunningProbe(), "host network: its address is the host's"
     return Readiness(probe, why, binding=False, within=min(within, 30.0))
+
+
+def _port_served(service: Service) -> int | None:
+    """The port at which a service is expected to answer, from the image's name or the file; None without one."""
+    known = facts(role_of(service)).ports
+    targets = [port.target for port in service.ports if port.protocol == "tcp"]
+    exposed = [int(m[0]) for e in service.raw.get("expose") or () if (m := re.match(r"\d+", str(e)))]
+    return next((p for p in known if p in targets), None) or (*known, *targets, *exposed, None)[0]
 
 
 def _postgres(service: Service) -> PostgresProbe:

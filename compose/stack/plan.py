@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from compose.stack.graph import graph_of, start_order
-from compose.stack.inference import is_oneshot, readiness_of
+from compose.stack.inference import ended_well, is_oneshot, readiness_of
 from compose.stack.observed import Container, Observed
 from compose.stack.phases import Phase, phase_of
 from compose.stack.probes import Readiness
@@ -218,7 +218,7 @@ def _by_state(stack: Stack, service: Service, containers: tuple[Container, ...])
         return Action.RUN_AGAIN, f"it failed before, with exit code {failed[0].exit_code}"
     if service.hints.oneshot == "always":
         return Action.RUN_AGAIN, "x-ops.oneshot: always"
-    if oneshot or (not failed and not restarts(service) and not service.healthcheck):
+    if oneshot or all(ended_well(stack, service.name, container) for container in stopped):
         return Action.DONE, "it exited 0 under this configuration"
     states = sorted({c.state if c.state != "exited" else f"exited with code {c.exit_code}" for c in stopped})
     return Action.START, f"it is {', '.join(states)}"
@@ -226,9 +226,7 @@ def _by_state(stack: Stack, service: Service, containers: tuple[Container, ...])
 
 def restarts(service: Service) -> bool:
     """True when the file gives it a restart policy."""
-    policy = str(service.raw.get("restart") or "no")
-    declared = ((service.raw.get("deploy") or {}).get("restart_policy") or {}).get("condition")
-    return policy not in {"no", "False"} or declared in {"any", "on-failure"}
+    return service.restart_policy in {"always", "unless-stopped", "on-failure"}
 
 
 def read_dry_run(output: str, observed: Observed) -> dict[str, str]:

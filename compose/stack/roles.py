@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import dropwhile
 
 from compose.stack.errors import Refused
 from compose.stack.service import Service
@@ -77,13 +79,30 @@ IMAGE_NAMES: dict[str, Role] = {
 }  # fmt: skip
 
 
+SHELLS = {"sh", "bash", "ash", "dash"}
+KEYWORDS = {"exec", "if", "then", "elif", "else", "while", "until", "do", "!"}
+CLIENTS: dict[Role, frozenset[str]] = {
+    Role.POSTGRES: frozenset({"psql", "pg_dump", "pg_dumpall", "pg_restore", "pg_isready", "createdb"}),
+    Role.REDIS: frozenset({"redis-cli", "valkey-cli"}),
+    Role.MYSQL: frozenset({"mysql", "mariadb", "mysqldump", "mariadb-dump", "mysqladmin", "mariadb-admin"}),
+    Role.MONGO: frozenset({"mongosh", "mongo", "mongodump", "mongorestore", "mongoimport"}),
+    Role.NEO4J: frozenset({"cypher-shell", "neo4j-admin"}),
+    Role.OLLAMA: frozenset({"ollama pull", "ollama create", "ollama run", "ollama list"}),
+}
+"""Programs of an image that talk to a server elsewhere: what only calls these is a job, and no such server."""
+SERVERS = frozenset({
+    "docker-entrypoint.sh", "postgres", "redis-server", "valkey-server", "mysqld", "mariadbd", "mongod", "neo4j",
+    "tini", "ollama serve",
+})  # fmt: skip
+
+
 def image_name(reference: str) -> str:
     """The last word of an image reference, without registry, tag and digest."""
     return reference.split("@")[0].rsplit("/", 1)[-1].split(":")[0]
 
 
 def role_of(service: Service) -> Role:
-    """What a service is.
+    """What a service is; what only calls an image's clients, as `psql` does, is no such server.
 
     Raises:
         Refused: `x-ops.role` names no known role.
@@ -98,7 +117,24 @@ def role_of(service: Service) -> Role:
                 where=f"services.{service.name}.x-ops.role",
                 next=f"one of: {known}",
             ) from None
-    return IMAGE_NAMES.get(image_name(service.image), Role.OTHER)
+    role = IMAGE_NAMES.get(image_name(service.image), Role.OTHER)
+    called = programs(service)
+    job = bool(called & CLIENTS.get(role, frozenset())) and not called & SERVERS
+    return Role.OTHER if job else role
+
+
+def programs(service: Service) -> frozenset[str]:
+    """The programs that entry point and command of the file call, alone and with their first word."""
+    words = (*service.entrypoint, *service.command)
+    shell = bool(words) and words[0].rsplit("/", 1)[-1] in SHELLS and "-c" in words
+    line = " ".join(words[words.index("-c") + 1 :]) if shell else " ".join(words).replace("\n", " ")
+    found: set[str] = set()
+    for part in re.split(r"[;&|()\n]+", line) if shell else [line]:
+        called = list(dropwhile(lambda word: word in KEYWORDS or "=" in word, part.split()))
+        if called:
+            name = called[0].rsplit("/", 1)[-1]
+            found |= {name, " ".join((name, *called[1:2]))}
+    return frozenset(found)
 
 
 def facts(role: Role) -> RoleFacts:

@@ -109,8 +109,19 @@ class Service:
     @property
     def command(self) -> tuple[str, ...]:
         """The command of the file (not of the image), split into words."""
-        value = self.raw.get("command") or ()
-        return tuple(value) if isinstance(value, (list, tuple)) else tuple(str(value).split())
+        return _split(self.raw.get("command"))
+
+    @property
+    def entrypoint(self) -> tuple[str, ...]:
+        """The entry point of the file (not of the image), split into words."""
+        return _split(self.raw.get("entrypoint"))
+
+    @property
+    def restart_policy(self) -> str:
+        """`no`, `on-failure`, `always` or `unless-stopped`; that of `deploy` goes before, as in Compose."""
+        told = ((self.raw.get("deploy") or {}).get("restart_policy") or {}).get("condition")
+        policy = {"any": "always", "none": "no"}.get(told, told) if told else self.raw.get("restart") or "no"
+        return str(policy).partition(":")[0]
 
     @property
     def shares_with(self) -> tuple[str, ...]:
@@ -159,6 +170,10 @@ class Stack:
     def section(self, key: str) -> Mapping[str, Any]:
         """A top-level section (`volumes`, `networks`, `secrets`, `configs`), by key."""
         return {name: value or {} for name, value in (self.raw.get(key) or {}).items()}
+
+
+def _split(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else tuple(str(value or "").split())
 
 
 def parse_stack(rendered: Mapping[str, Any]) -> Stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from compose.stack.inference import is_oneshot, readiness_of
+from compose.stack.inference import ended_well, readiness_of
 from compose.stack.observed import Container, Observed
 from compose.stack.probes import HttpProbe
 from compose.stack.release import Release
@@ -105,7 +105,7 @@ def _container_state(stack: Stack, service: Service, container: Container, relea
     if container.running:
         return container.health or "running"
     if container.state == "exited":
-        finished = is_oneshot(stack, service.name) and container.exit_code == 0
+        finished = ended_well(stack, service.name, container)
         return "done" if finished else "stopped" if container.exit_code in (0, 143) else _ended(container)
     return container.state
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from compose.stack.graph import graph_of, start_order
-from compose.stack.inference import is_oneshot, readiness_of
+from compose.stack.inference import ended_well, is_oneshot
 from compose.stack.observed import Container
-from compose.stack.probes import Answer, Readiness, RunningProbe
+from compose.stack.probes import Answer, Readiness
 from compose.stack.request import StackRef
 from compose.stack.service import Stack
 from compose.stack.verdicts import Finding, Level, Mark
@@ -37,29 +37,19 @@ def wanted_services(stack: Stack) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: depth[name]))
 
 
-def ends_by_itself(stack: Stack, name: str) -> bool:
-    """True for a one-shot, and for a service of which nothing is known but that it runs and may end."""
-    if is_oneshot(stack, name):
-        return True
-    service, own = stack[name], readiness_of(stack, name)
-    stays = str(service.raw.get("restart") or "no") not in ("no", "") or (service.raw.get("deploy") or {}).get(
-        "restart_policy"
-    )
-    return isinstance(own.probe, RunningProbe) and not stays and not service.host_network
-
-
 def presence(stack: Stack, name: str, containers: Sequence[Container], level: Level) -> Finding | None:
-    """What the containers' states alone tell of a service; None when it runs and has to be asked."""
+    """What the containers' states alone tell of a service; None when one runs and has to be asked."""
     wanted = stack[name].replicas
     if len(containers) < wanted:
         said = "it has no container" if not containers else f"{len(containers)} of {wanted} containers are there"
         return Finding(name, level, Mark.FAILED, "containers", said)
-    if ends_by_itself(stack, name) and (is_oneshot(stack, name) or not any(c.running for c in containers)):
+    if is_oneshot(stack, name):
         return _ended(name, containers, level)
-    odd = next((container for container in containers if not container.running), None)
-    if odd is None:
-        return None
-    return Finding(name, level, Mark.FAILED, "state", f"its container {_state(odd)}")
+    still = [container for container in containers if not container.running]
+    odd = next((container for container in still if not ended_well(stack, name, container)), None)
+    if odd is not None:
+        return Finding(name, level, Mark.FAILED, "state", f"its container {_state(odd)}")
+    return _ended(name, containers, level) if len(still) == len(containers) else None
 
 
 def absent(stack: Stack, name: str, containers: Sequence[Container]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+import tasks.ready
 from blocks.compose_cli import ComposeCli
 from blocks.engine import Engine
 from blocks.home import Home
@@ -24,11 +25,13 @@ from compose.stack.probes import Answer, ExecProbe, HttpProbe, PostgresProbe, Re
 from compose.stack.redact import Redactor
 from compose.stack.report import ServiceReport
 from compose.stack.service import Stack, parse_stack
+from compose.stack.status import status_of
 from compose.stack.verdicts import Finding, Level, Mark
+from flows import nodes
 from flows.carry_out import carry_out
 from flows.walker import ThreadRunner
 from tasks.checks import Checks
-from tasks.ready import ready_now
+from tasks.ready import Proof, await_ready, ready_now
 from tasks.stacks import ResolvedStack
 from tasks.work import Work
 
@@ -256,3 +259,52 @@ def test_a_database_that_answers_is_rarely_asked_inside() -> None:
     """`redis-cli ping` passes while Redis still loads its data: its own answer tells more."""
     pauses = [Readiness(RedisProbe(), "", ExecProbe()).pause_inside(answer) for answer in (NO, AWAY)]
     assert pauses == [30.0, 2.0]
+
+
+def job(restart: str) -> Stack:
+    """A job that nobody waits for, beside a service that takes longer."""
+    check = {"test": ["CMD", "check"]}
+    return stack_of(seed={"image": "mc", "restart": restart}, slow={"image": "web", "healthcheck": check})
+
+
+class Ending(FakeEngine):
+    """The job ends with 0 once it was seen to run; only then the other service is ready."""
+
+    def run_in(self, _: str, argv: tuple[str, ...], __: float) -> tuple[int, str]:
+        return (0 if self.there["id-seed"].state == "exited" else 1), ""
+
+    def end(self) -> None:
+        self.there["id-seed"] = replace(self.there["id-seed"], state="exited")
+
+
+@pytest.mark.parametrize("restart", ["no", "on-failure"])
+@pytest.mark.parametrize("soon", [True, False])
+def test_a_job_that_ended_well_is_done_everywhere(
+    restart: str, soon: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it ends before or after it was seen to run: deployed, done, verified, and not started again."""
+    new = {"state": "created", "started_at": ""}
+    engine = Ending(container("seed", **new), container("slow", **new, healthcheck=("CMD", "check")))
+    begin, stack = engine.start, job(restart)
+
+    def start(identity: str) -> None:
+        begin(identity)
+        if soon and identity == "id-seed":
+            engine.end()
+
+    def waited(*given: Any) -> Proof:
+        proof = await_ready(*given)
+        if given[1].service == "seed" and not soon:
+            engine.end()
+        return proof
+
+    monkeypatch.setattr(engine, "start", start)
+    monkeypatch.setattr(nodes, "await_ready", waited)
+    monkeypatch.setattr(tasks.ready, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(tasks.ready, "SETTLED", 0.1 if not soon else 5.0)
+    reports = deployed(tmp_path, stack, engine)
+    assert {name: report.state for name, report in reports.items()} == {"seed": "completed", "slow": "ready"}
+    assert planned(stack, engine).nothing_to_do
+    assert [row.state for row in status_of(stack, engine.observe("p"))] == ["done", "running"]
+    marks = {found.service: found.mark for found in verified(stack, engine, Level.READY)}
+    assert marks == {"seed": Mark.PASSED, "slow": Mark.PASSED}

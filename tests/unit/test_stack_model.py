@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compose.stack.errors import Refused
 from compose.stack.graph import closure, critical_path, dependents, graph_of, start_order
-from compose.stack.inference import equivalent, is_oneshot, readiness_of
+from compose.stack.inference import ended_well, equivalent, is_oneshot, readiness_of
+from compose.stack.observed import Container
 from compose.stack.phases import Phase, phase_of
 from compose.stack.probes import ExecProbe, ExitProbe, HttpProbe, PostgresProbe, RedisProbe, RunningProbe, TcpProbe
 from compose.stack.roles import Role, image_name, role_of
@@ -104,6 +107,55 @@ def test_critical_path_follows_the_latest_dependency() -> None:
 def test_roles_follow_the_image(image: str, role: Role) -> None:
     """The image's last word tells what a service is."""
     assert role_of(parse_service("a", {"image": image}, "p")) is role
+
+
+PG, WAIT = "postgres:16", "until pg_isready -h db; do sleep 1; done"
+
+
+@pytest.mark.parametrize(
+    ("image", "entrypoint", "command", "role"),
+    [
+        (PG, (), ["psql", "-h", "postgres", "-c", "SELECT 1"], Role.OTHER),
+        (PG, ["sh", "-c"], [f"{WAIT}\nexec psql -f /x"], Role.OTHER),
+        (PG, (), ["/bin/sh", "-c", "PGPASSWORD=x pg_dump -h db"], Role.OTHER),
+        (PG, (), ["postgres", "-c", "shared_buffers=1MB"], Role.POSTGRES),
+        (PG, (), ["-c", "fsync=off"], Role.POSTGRES),
+        (PG, (), ["sh", "-c", "docker-entrypoint.sh postgres & pg_isready; psql; wait"], Role.POSTGRES),
+        ("redis:7", (), ["sh", "-c", "printf x | redis-server -"], Role.REDIS),
+        ("redis:7", (), ["redis-cli", "-h", "redis", "ping"], Role.OTHER),
+        ("ollama/ollama", ["sh", "-c", "sleep 5; ollama pull tiny"], (), Role.OTHER),
+        ("ollama/ollama", ["sh", "-c", "ollama serve & ollama pull tiny; wait"], (), Role.OLLAMA),
+    ],
+)
+def test_a_job_on_a_databases_image_is_no_database(image: str, entrypoint: Any, command: Any, role: Role) -> None:
+    """Who only calls the image's clients is a job; a wrapper that starts the server is the server."""
+    body = {"image": image, "entrypoint": entrypoint, "command": command}
+    assert role_of(parse_service("a", body, "p")) is role
+    assert role_of(parse_service("a", {**body, "x-ops": {"role": "redis"}}, "p")) is Role.REDIS
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "well"),
+    [
+        ({"image": "mc"}, 0, True),
+        ({"image": "mc", "restart": "no"}, 0, True),
+        ({"image": "mc", "restart": "on-failure:3"}, 0, True),
+        ({"image": "mc", "deploy": {"restart_policy": {"condition": "on-failure"}}}, 0, True),
+        ({"image": "mc", "restart": "always", "deploy": {"restart_policy": {"condition": "none"}}}, 0, True),
+        ({"image": "postgres:16", "command": ["psql", "-h", "db"]}, 0, True),
+        ({"image": "mc"}, 1, False),
+        ({"image": "mc", "restart": "unless-stopped"}, 0, False),
+        ({"image": "mc", "deploy": {"restart_policy": {"condition": "any"}}}, 0, False),
+        ({"image": "redis:7"}, 0, False),
+        ({"image": "web", "ports": [{"target": 80}]}, 0, False),
+        ({"image": "mc", "healthcheck": {"test": ["CMD", "true"]}}, 0, False),
+        ({"image": "mc", "x-ops": {"probe": {"exec": ["true"]}}}, 0, False),
+    ],
+)
+def test_what_ended_well(body: dict[str, Any], code: int, well: bool) -> None:
+    """A job that exited 0; not what would be started again, serves a port, or declares how it is ready."""
+    end = Container("c", "c", "a", state="exited", exit_code=code)
+    assert ended_well(stack(a=body), "a", end) is well
 
 
 def test_image_name_ignores_registry_port_and_tag() -> None:
