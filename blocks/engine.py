@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import docker
@@ -28,7 +28,6 @@ from compose.stack.observed import (
     Observed,
     parse_container,
     parse_listed,
-    parse_observed,
     without_one_offs,
 )
 
@@ -85,7 +84,8 @@ class Engine:
         """All containers of a compose project."""
         found = self._list(project)
         with talking(), ThreadPoolExecutor(8) as pool:
-            return parse_observed(one for one in pool.map(self._inspect, [c["Id"] for c in found]) if one)
+            read = list(pool.map(self._read, [c["Id"] for c in found]))
+        return without_one_offs(one for one in read if one)
 
     def inspections(self, project: str) -> tuple[Mapping[str, Any], ...]:
         """Everything that the engine knows of each container of a project, as `docker inspect` gives it."""
@@ -106,8 +106,8 @@ class Engine:
         """The containers of one service of a compose project."""
         found = self._list(project, f"{SERVICE}={service}")
         with talking():
-            raw = [self._inspect(one["Id"]) for one in found]
-        return parse_observed(one for one in raw if one).of(service)
+            read = [self._read(one["Id"]) for one in found]
+        return without_one_offs(one for one in read if one).of(service)
 
     def _list(self, project: str, *labels: str) -> list[Mapping[str, Any]]:
         with talking():
@@ -118,8 +118,23 @@ class Engine:
     def inspect(self, container: str) -> Container | None:
         """One container, None when it is gone."""
         with talking():
-            raw = self._inspect(container)
-        return parse_container(raw) if raw else None
+            return self._read(container)
+
+    def _read(self, container: str) -> Container | None:
+        """One container, with the network of the one in whose namespace it lives."""
+        raw = self._inspect(container)
+        if raw is None:
+            return None
+        mode = str((raw.get("HostConfig") or {}).get("NetworkMode") or "")
+        host = self._inspect(mode.removeprefix("container:")) if mode.startswith("container:") else None
+        found = parse_container({**raw, "NetworkSettings": host.get("NetworkSettings")} if host else raw)
+        # what an engine elsewhere publishes is not on this machine
+        return found if self.on_this_machine else replace(found, published={})
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the engine is talked to by a socket of this machine."""
+        return str(getattr(self.client.api, "base_url", "")).startswith("http+docker://localhost")
 
     def _inspect(self, container: str) -> Mapping[str, Any] | None:
         try:

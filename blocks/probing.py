@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
 import httpx
 
+from blocks.credentials import Run, reader
+from blocks.reaching import CONNECT, Place, reach
 from compose.stack.observed import Container
 from compose.stack.probes import (
     ANSWER,
@@ -28,9 +28,8 @@ from compose.stack.probes import (
 )
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each probe would drown everything else
-CONNECT = 1.0
 REDIRECTIONS = 20
-ExecInContainer = Callable[[str, tuple[str, ...], float], tuple[int, str]]
+ExecInContainer = Run
 
 
 @cache
@@ -66,34 +65,25 @@ def _ask(probe: Probe, container: Container, run: ExecInContainer, limit: float)
         case ExecProbe():
             return _exec(probe, container, run)
         case _:
-            return _network(probe, container, limit)
+            return _network(probe, container, run, limit)
 
 
-def _network(probe: NetworkProbe, container: Container, limit: float) -> Answer:
-    address = container.address
-    if not address:
+def _network(probe: NetworkProbe, container: Container, run: ExecInContainer, limit: float) -> Answer:
+    place = reach(container, probe.port)
+    if place is None:
         return Answer(False, "it has no address of its own", reached=False)
-    error = _connect(address, probe.port)
-    if error:
-        refused = isinstance(error, ConnectionRefusedError)
-        return Answer(False, f"{probe}: {error.strerror or error}", reached=False, refused=refused)
+    if place.error:
+        said = place.error.strerror or place.error
+        return Answer(False, f"{probe}: {said}", reached=False, refused=place.refused)
     match probe:
         case TcpProbe():
             return Answer(True, "accepts connections")
         case HttpProbe():
-            return _http(probe, address, limit)
+            return _http(probe, place.host, limit)
         case PostgresProbe() | RedisProbe():
             from blocks import probing_stores  # their drivers take 0.2 s to import
 
-            return probing_stores.ask(probe, address, container, limit)
-
-
-def _connect(address: str, port: int) -> OSError | None:
-    try:
-        socket.create_connection((address, port), timeout=CONNECT).close()
-    except OSError as error:
-        return error
-    return None
+            return probing_stores.ask(probe, place.host, container, reader(container, run), limit)
 
 
 def _http(probe: HttpProbe, address: str, limit: float) -> Answer:
@@ -107,7 +97,7 @@ def _http(probe: HttpProbe, address: str, limit: float) -> Answer:
 
 def _get(probe: HttpProbe, address: str, limit: float) -> httpx.Response:
     """The answer; a redirection to the container by a name of its own stays at its address."""
-    url = httpx.URL(f"http://{address}:{probe.port}{probe.path}")
+    url = httpx.URL(f"http://{Place(address, probe.port)}{probe.path}")
     headers = {"Connection": "close", **({"Host": probe.host} if probe.host else {})}
     timeout = httpx.Timeout(limit, connect=min(CONNECT, limit))
     for _ in range(REDIRECTIONS):

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from blocks.engine import Engine
 from blocks.working import Scene, prove
 from blocks.working.backend import down
-from blocks.working.scene import Broken, NotProven, address_of, call
+from blocks.working.scene import Broken, NotProven, call, place_of
 from compose.stack.catalogue import Catalogue
 from compose.stack.causes import cause_of_exit
 from compose.stack.inference import readiness_of
 from compose.stack.observed import Container, Observed
-from compose.stack.probes import Answer, HttpProbe, Probe, Readiness
+from compose.stack.probes import Answer, ExecProbe, HttpProbe, Probe, Readiness
 from compose.stack.round_trips import BackendTrip, ready_probe, trip_of
 from compose.stack.service import Stack
 from compose.stack.verdicts import Finding, Level, Mark
@@ -106,7 +106,9 @@ class Checks:
         found = []
         for container in (c for c in containers if c.running):
             answer = self._explained(probe, container, self._once(own, container, probe))
-            mark = Mark.PASSED if answer.ok else Mark.FAILED
+            if answer.silent and isinstance(own.probe, ExecProbe):
+                return self._again(name)  # its protocol cannot be spoken from here; its declared check was run
+            mark = Mark.PASSED if answer.ok else Mark.NOT_PROVEN if answer.silent else Mark.FAILED
             found.append(_finding(container, Level.READY, mark, probe, answer))
         return found
 
@@ -149,7 +151,7 @@ class Checks:
 def _down(probe: HttpProbe, container: Container) -> str:
     """What a health report says is down, when that is why the probe failed."""
     try:
-        said = down(call("GET", f"http://{address_of(container)}:{probe.port}{probe.path}", 5.0))
+        said = down(call("GET", f"http://{place_of(container, probe.port)}{probe.path}", 5.0))
     except (Broken, NotProven):
         return ""
     return f"; {said}" if said else ""

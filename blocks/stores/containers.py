@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from blocks.container_files import Files
+from blocks.credentials import secret
 from blocks.engine import GONE, Engine, talking
 from compose.stack.errors import Failed
 from compose.stack.observed import Container, parse_container
@@ -19,12 +20,11 @@ class Asked:
     """A container that is asked.
 
     Args:
-        command: Everything that it was started with, entry point included.
+        container: As it is now.
     """
 
     engine: Engine
     container: Container
-    command: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def id(self) -> str:
@@ -36,16 +36,14 @@ class Asked:
         """Its variables."""
         return self.container.environment
 
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Everything that it was started with, entry point included."""
+        return self.container.command
+
     def value(self, *keys: str) -> str | None:
         """The first of these variables that it has, or what the file says that `KEY_FILE` names."""
-        for key in keys:
-            if value := self.environment.get(key):
-                return value
-            if path := self.environment.get(f"{key}_FILE"):
-                code, output = self.engine.run_in(self.id, ("cat", path), QUICK)
-                if code == 0:
-                    return output.rstrip("\n")
-        return None
+        return secret(self.container, self.text, *keys)
 
     def text(self, path: str) -> str | None:
         """A small file of it; None when it is not there."""
@@ -70,4 +68,4 @@ def ask_container(engine: Engine, identity: str) -> Asked:
     container = parse_container(raw)
     if not container.running:
         raise Failed(f"does not run ({container.state})", where=container.name, next="./ops deploy")
-    return Asked(engine, container, (str(raw.get("Path") or ""), *map(str, raw.get("Args") or ())))
+    return Asked(engine, container)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from blocks.credentials import POSTGRES_DATABASES, POSTGRES_PASSWORDS, POSTGRES_USERS
 from blocks.engine import Engine
 from blocks.exec_stream import reading
 from blocks.stores.containers import QUICK, Asked, ask_container
@@ -24,8 +25,8 @@ def access_of(engine: Engine, container: str, options: Mapping[str, object] | No
     """
     asked = ask_container(engine, container)
     given = options or {}
-    user = str(given.get("user") or asked.value("POSTGRES_USER", "PGUSER") or "postgres")
-    password = asked.value("POSTGRES_PASSWORD", "PGPASSWORD")
+    user = str(given.get("user") or asked.value(*POSTGRES_USERS) or "postgres")
+    password = asked.value(*POSTGRES_PASSWORDS)
     port = int(str(given.get("port") or tools.postgres_port(asked.environment, asked.command)))
     return _reaching(Access(asked, user, password, port))
 
@@ -36,7 +37,7 @@ def first_session(access: Access) -> Session:
     Raises:
         Failed: None lets us in; the reason of the last.
     """
-    named = access.asked.value("POSTGRES_DB") or access.user
+    named = access.asked.value(*POSTGRES_DATABASES) or access.user
     last: Failed | None = None
     for database in dict.fromkeys(("postgres", named, "template1")):
         try:
@@ -52,7 +53,7 @@ def _reaching(access: Access) -> Access:
     said: list[str] = []
     for host in dict.fromkeys((access.asked.environment.get("PGHOST", ""), "", "127.0.0.1")):
         tried = replace(access, host=host)
-        for database in dict.fromkeys(("postgres", access.asked.value("POSTGRES_DB") or access.user)):
+        for database in dict.fromkeys(("postgres", access.asked.value(*POSTGRES_DATABASES) or access.user)):
             code, output = _try(access.asked, tried, database)
             if code == 0:
                 return tried

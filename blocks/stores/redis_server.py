@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from blocks.credentials import redis_passwords
 from blocks.engine import Engine
 from blocks.exec_stream import reading
 from blocks.stores.containers import Asked, ask_container
@@ -156,7 +157,7 @@ def redis_server(engine: Engine, container: str, options: Mapping[str, object] |
     asked = ask_container(engine, container)
     port = int(str((options or {}).get("port") or 6379))
     reason = ""
-    for password in _passwords(asked):
+    for password in (*redis_passwords(asked.container, asked.text), None):
         server = RedisServer(asked, password, _client(asked, password, port))
         try:
             server.call("PING")
@@ -184,16 +185,6 @@ def _client(asked: Asked, password: str | None, port: int) -> Any:
         client.close()
         return None
     return client
-
-
-def _passwords(asked: Asked) -> tuple[str | None, ...]:
-    """What may be the password: from its command, its environment, a secret's file, its configuration file."""
-    found: list[str | None] = [*tools.redis_passwords(asked.environment, asked.command)]
-    found.append(asked.value("REDIS_PASSWORD", "REDISCLI_AUTH"))
-    for word in asked.command:
-        if word.startswith("/") and word.endswith(".conf"):
-            found.append(tools.redis_conf_password(asked.text(word) or ""))
-    return (*dict.fromkeys(one for one in found if one), None)
 
 
 def _failed(before: Mapping[str, str], now: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from blocks.working.scene import Broken, Proof, Scene, address_of, call
+from blocks.working.scene import Broken, Proof, Scene, call, place_of
 from compose.stack.observed import Container
 from compose.stack.roles import role_of
 from compose.stack.round_trips import REPORTED, BackendTrip, reported_services
@@ -21,7 +21,7 @@ def round_trip(trip: BackendTrip, container: Container, scene: Scene) -> list[Pr
     Raises:
         Broken: It says another thing than we see, leaves a dependency out, or something is down.
     """
-    response = call("GET", f"http://{address_of(container)}:{trip.port}{trip.path}", trip.within)
+    response = call("GET", f"http://{place_of(container, trip.port)}{trip.path}", trip.within)
     report = statuses(response)
     if not report:
         raise Broken(f"{trip.path} answered {response.status_code} and reports no services")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 
-from blocks.working.scene import PREFIX, Broken, Proof, address_of, answered, call
+from blocks.working.scene import PREFIX, Broken, Proof, answered, call, place_of
 from compose.stack.observed import Container
 from compose.stack.round_trips import ChromaTrip
 
@@ -23,7 +23,7 @@ def round_trip(trip: ChromaTrip, container: Container) -> list[Proof]:
     Raises:
         Broken: The nearest is not the one that it is, or the collection is still there afterwards.
     """
-    base = f"http://{address_of(container)}:{trip.port}{DATABASE}"
+    base = f"http://{place_of(container, trip.port)}{DATABASE}"
     _sweep(base, trip.within)
     name = f"{PREFIX}{int(time.time())}-{uuid.uuid4().hex[:12]}"
     made = answered(call("POST", f"{base}/collections", trip.within, body={"name": name}))

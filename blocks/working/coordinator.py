@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from blocks.working.ollama import prove_digest
-from blocks.working.scene import Broken, NotProven, Proof, Scene, address_of, answered, call
+from blocks.working.scene import Broken, NotProven, Proof, Scene, answered, call, place_of
 from compose.stack.catalogue import Model, full_name, hex_digest
 from compose.stack.observed import Container
 from compose.stack.round_trips import CoordinatorTrip
@@ -23,7 +23,7 @@ def round_trip(trip: CoordinatorTrip, container: Container, scene: Scene) -> lis
         NotProven: The container has no token.
         Broken: The task failed, never ended, or came back without text.
     """
-    base = f"http://{address_of(container)}:{trip.port}"
+    base = f"http://{place_of(container, trip.port)}"
     token = scene.secret(container, trip.token_key)
     if not token:
         raise NotProven(f"no token: its container has no {trip.token_key}")

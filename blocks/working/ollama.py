@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from blocks.working.scene import Broken, NotProven, Proof, Scene, address_of, answered, call
+from blocks.working.scene import Broken, NotProven, Proof, Scene, answered, call, place_of
 from compose.stack.catalogue import Model, full_name, hex_digest
 from compose.stack.observed import Container
 from compose.stack.round_trips import OllamaTrip
@@ -17,7 +17,7 @@ def round_trip(trip: OllamaTrip, container: Container, scene: Scene) -> list[Pro
     Raises:
         Broken: No model, another digest than the catalogue's, or an answer without text.
     """
-    base = f"http://{address_of(container)}:{trip.port}"
+    base = f"http://{place_of(container, trip.port)}"
     served = digests(answered(call("GET", f"{base}/api/tags", trip.within)))
     model = choose(trip, served, scene)
     identity = prove_digest(model, served[model.name])

@@ -10,7 +10,8 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from blocks.working.scene import Broken, NotProven, Proof, Scene, address_of
+from blocks.credentials import postgres_login
+from blocks.working.scene import Broken, NotProven, Proof, Scene, place_of
 from compose.stack.observed import Container
 from compose.stack.round_trips import RoundTrip
 
@@ -51,16 +52,15 @@ def connected(trip: RoundTrip, container: Container, scene: Scene) -> Iterator[p
         NotProven: No password is known and the server asks for one.
         Broken: It cannot be reached or an instruction failed.
     """
-    given = container.environment
-    user = given.get("POSTGRES_USER") or "postgres"
-    password = scene.secret(container, "POSTGRES_PASSWORD")
+    login = postgres_login(container, scene.read(container))
+    place = place_of(container, trip.port)
     try:
         with psycopg.connect(
-            host=address_of(container),
-            port=trip.port,
-            user=user,
-            password=password,
-            dbname=given.get("POSTGRES_DB") or user,
+            host=place.host,
+            port=place.port,
+            user=login.user,
+            password=login.password,
+            dbname=login.database,
             connect_timeout=3,
             application_name="ops-verify",
             options=f"-c statement_timeout={int(trip.within * 1000)}",
@@ -69,7 +69,7 @@ def connected(trip: RoundTrip, container: Container, scene: Scene) -> Iterator[p
             yield connection
     except psycopg.Error as error:
         text = " ".join(str(error).split())
-        if password is None and (error.sqlstate in REFUSED or "no password supplied" in text):
+        if login.password is None and (error.sqlstate in REFUSED or "no password supplied" in text):
             raise NotProven("it asks for a password that is not known here") from None
         raise Broken(text[-200:]) from None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 import redis
 
-from blocks.working.scene import CONNECT, PREFIX, Broken, NotProven, Proof, Scene, address_of
+from blocks.credentials import redis_passwords
+from blocks.reaching import Place
+from blocks.working.scene import CONNECT, PREFIX, Broken, NotProven, Proof, Scene, place_of
 from compose.stack.observed import Container
 from compose.stack.round_trips import RoundTrip
 
@@ -48,25 +49,39 @@ def connected(trip: RoundTrip, container: Container, scene: Scene) -> Iterator[A
         NotProven: No password is known and the server asks for one, or it is a replica.
         Broken: It cannot be reached or a command failed.
     """
-    password = scene.secret(container, "REDIS_PASSWORD", "REDISCLI_AUTH")
-    words = scene.stack[container.service].command
-    password = password or next((value for flag, value in pairwise(words) if flag == "--requirepass"), None)
-    client = redis.Redis(
-        address_of(container),
-        trip.port,
-        password=password,
-        decode_responses=True,
-        socket_timeout=trip.within,
-        socket_connect_timeout=CONNECT,
-        client_name="ops-verify",
-    )
+    known = redis_passwords(container, scene.read(container))
+    client = _let_in(trip, place_of(container, trip.port), known)
     try:
         yield client
     except redis.ReadOnlyError:
         raise NotProven("a replica: it takes no writes") from None
     except redis.RedisError as error:
-        if password is None and ("NOAUTH" in str(error) or isinstance(error, redis.AuthenticationError)):
+        if not known and ("NOAUTH" in str(error) or isinstance(error, redis.AuthenticationError)):
             raise NotProven("it asks for a password that is not known here") from None
         raise Broken(f"{type(error).__name__}: {error}") from None
     finally:
         client.close()
+
+
+def _let_in(trip: RoundTrip, place: Place, known: tuple[str, ...]) -> Any:
+    """A client with the first password that the server takes, or with none; other errors show in its use."""
+    for password in (*known, None):
+        client = redis.Redis(
+            place.host,
+            place.port,
+            password=password,
+            protocol=2,
+            decode_responses=True,
+            socket_timeout=trip.within,
+            socket_connect_timeout=CONNECT,
+            client_name="ops-verify",
+        )
+        try:
+            client.ping()
+        except redis.AuthenticationError:
+            client.close()
+        except redis.RedisError:
+            break
+        else:
+            break
+    return client

@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx
 
+from blocks.credentials import Read, reader, secret
 from blocks.probing import ExecInContainer, http
+from blocks.reaching import Place, reach
 from compose.stack.catalogue import Catalogue
 from compose.stack.observed import Container, Observed
 from compose.stack.service import Stack
@@ -57,25 +59,25 @@ class Scene:
 
     def secret(self, container: Container, *keys: str) -> str | None:
         """A secret by the first of these variables that the container has, or the file that `KEY_FILE` names."""
-        for key in keys:
-            if value := container.environment.get(key):
-                return value
-            if path := container.environment.get(f"{key}_FILE"):
-                code, output = self.run(container.id, ("cat", path), 5.0)
-                if code == 0:
-                    return output.rstrip("\n")
-        return None
+        return secret(container, self.read(container), *keys)
+
+    def read(self, container: Container) -> Read:
+        """Reads files in a container."""
+        return reader(container, self.run)
 
 
-def address_of(container: Container) -> str:
-    """The container's own address.
+def place_of(container: Container, port: int) -> Place:
+    """Where a container's port is reached from here.
 
     Raises:
-        NotProven: It has none (host network, another's namespace).
+        NotProven: Nowhere: it has no address (host network), or none that is reachable, and publishes no port.
     """
-    if not container.address:
+    place = reach(container, port, published=True)
+    if place is None:
         raise NotProven("it has no address of its own")
-    return container.address
+    if place.error and not place.refused:
+        raise NotProven(f"port {port} is not reachable from here ({place.error.strerror or place.error})")
+    return place
 
 
 def call(method: str, url: str, within: float, *, body: Any = None, token: str = "") -> httpx.Response:

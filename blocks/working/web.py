@@ -6,7 +6,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from blocks.working.scene import Broken, Proof, Scene, address_of, call
+from blocks.working.scene import Broken, Proof, Scene, call, place_of
 from compose.stack.observed import Container
 from compose.stack.roles import Role, role_of
 from compose.stack.round_trips import FrontendTrip, HttpTrip, port_of
@@ -23,7 +23,7 @@ def paths(trip: HttpTrip, container: Container) -> list[Proof]:
     Raises:
         Broken: One of them answers otherwise than it must.
     """
-    place = f"{address_of(container)}:{trip.port}"
+    place = str(place_of(container, trip.port))
     said = [_fetch(place, path, trip) for path in trip.paths]
     if trip.websocket:
         said.append(_websocket(place, trip.websocket, trip.protocol, trip.within))
@@ -36,7 +36,7 @@ def frontend(trip: FrontendTrip, container: Container, scene: Scene) -> list[Pro
     Raises:
         Broken: One of them does not give the page, or its script does not answer.
     """
-    places = {"itself": f"{address_of(container)}:{trip.port}"}
+    places = {"itself": str(place_of(container, trip.port))}
     front = trip.through or _front(scene.stack)
     if front:
         places[front] = _entrance(scene, front)
@@ -69,7 +69,7 @@ def _entrance(scene: Scene, service: str) -> str:
     running = [container for container in scene.observed.of(service) if container.running]
     if not running:
         raise Broken(f"{service} does not run")
-    return f"{address_of(running[0])}:{inside}"
+    return str(place_of(running[0], inside))
 
 
 def _fetch(place: str, path: str, trip: HttpTrip) -> str:

@@ -20,7 +20,10 @@ class Container:
     """One container of a project.
 
     Args:
-        addresses: Its own addresses, by network.
+        addresses: Its own addresses, by network; the IPv6 one where that is all it has there.
+        addresses6: Its IPv6 addresses, by network.
+        published: Host and port of this machine, by port inside, TCP only.
+        command: Everything that it was started with, entry point included.
         healthcheck: The command of its health check, from the file or from the image.
         shell: What runs commands of the form `CMD-SHELL`.
         healthcheck_within: Seconds until the engine itself would call it unhealthy.
@@ -48,7 +51,10 @@ class Container:
     created_at: str = ""
     network_mode: str = ""
     addresses: Mapping[str, str] = field(default_factory=dict)
+    addresses6: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     mounts: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = field(default=(), repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     healthcheck: tuple[str, ...] = ()
@@ -64,7 +70,13 @@ class Container:
     @property
     def address(self) -> str | None:
         """The first of its own addresses."""
-        return next((address for address in self.addresses.values() if address), None)
+        return next(iter(self.every_address), None)
+
+    @property
+    def every_address(self) -> tuple[str, ...]:
+        """All of its own addresses, each once."""
+        found = (*self.addresses.values(), *self.addresses6.values())
+        return tuple(dict.fromkeys(address for address in found if address))
 
     @property
     def was_started(self) -> bool:
@@ -76,7 +88,8 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
     """Read what `docker inspect` says of one container."""
     config, state = inspect.get("Config") or {}, inspect.get("State") or {}
     labels = config.get("Labels") or {}
-    networks = (inspect.get("NetworkSettings") or {}).get("Networks") or {}
+    network = inspect.get("NetworkSettings") or {}
+    addresses, addresses6 = _addresses(network.get("Networks") or {})
     pairs = (entry.partition("=") for entry in config.get("Env") or ())
     host = inspect.get("HostConfig") or {}
     return Container(
@@ -97,8 +110,11 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
         finished_at=state.get("FinishedAt") or "",
         created_at=inspect.get("Created") or "",
         network_mode=str(host.get("NetworkMode") or ""),
-        addresses={name: (entry or {}).get("IPAddress") or "" for name, entry in networks.items()},
+        addresses=addresses,
+        addresses6=addresses6,
+        published=_published(network.get("Ports") or {}),
         mounts={m["Destination"]: m.get("Name") or m.get("Source") or "" for m in inspect.get("Mounts") or ()},
+        command=(str(inspect.get("Path") or ""), *map(str, inspect.get("Args") or ())),
         environment={key: value for key, _, value in pairs},
         labels=labels,
         healthcheck=tuple((config.get("Healthcheck") or {}).get("Test") or ()),
@@ -111,7 +127,7 @@ def parse_container(inspect: Mapping[str, Any]) -> Container:
 def parse_listed(entry: Mapping[str, Any]) -> Container:
     """Read one line of the engine's list of containers: no environment, exit code, health or start time."""
     labels = entry.get("Labels") or {}
-    networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses, addresses6 = _addresses((entry.get("NetworkSettings") or {}).get("Networks") or {})
     return Container(
         id=entry["Id"],
         name=str((entry.get("Names") or [""])[0]).lstrip("/"),
@@ -122,9 +138,30 @@ def parse_listed(entry: Mapping[str, Any]) -> Container:
         config_hash=labels.get(CONFIG_HASH, ""),
         state=entry.get("State") or "created",
         network_mode=str((entry.get("HostConfig") or {}).get("NetworkMode") or ""),
-        addresses={name: (network or {}).get("IPAddress") or "" for name, network in networks.items()},
+        addresses=addresses,
+        addresses6=addresses6,
         labels=labels,
     )
+
+
+def _addresses(networks: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """The first address of each network, and all IPv6 ones."""
+    entries = {name: entry or {} for name, entry in networks.items()}
+    six = {name: entry.get("GlobalIPv6Address") or "" for name, entry in entries.items()}
+    return {name: entry.get("IPAddress") or six[name] for name, entry in entries.items()}, six
+
+
+def _published(ports: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
+    """Where each TCP port is reached on this machine; one on every address is, at the loopback one."""
+    found: dict[int, tuple[str, int]] = {}
+    for name, bindings in ports.items():
+        inside, _, protocol = name.partition("/")
+        for binding in bindings or () if protocol == "tcp" else ():
+            host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(
+                binding.get("HostIp") or "", binding.get("HostIp")
+            )
+            found.setdefault(int(inside), (str(host), int(binding["HostPort"])))
+    return found
 
 
 def _check_within(check: Mapping[str, Any]) -> float:
@@ -147,11 +184,6 @@ class Observed:
     def services(self) -> tuple[str, ...]:
         """The services that have containers."""
         return tuple(dict.fromkeys(container.service for container in self.containers))
-
-
-def parse_observed(inspects: Iterable[Mapping[str, Any]]) -> Observed:
-    """Read what `docker inspect` says of a project's containers."""
-    return without_one_offs(parse_container(inspect) for inspect in inspects)
 
 
 def without_one_offs(containers: Iterable[Container]) -> Observed:

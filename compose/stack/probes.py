@@ -43,16 +43,13 @@ class TcpProbe:
 
 @dataclass(frozen=True)
 class PostgresProbe:
-    """`SELECT 1` over the network; credentials are read from the container's environment by these keys.
+    """`SELECT 1` over the network, with the credentials of the container.
 
     Args:
         strict: False to pass, as `pg_isready` does, once the server accepts connections at all.
     """
 
     port: int = 5432
-    user_key: str = "POSTGRES_USER"
-    password_key: str = "POSTGRES_PASSWORD"
-    database_key: str = "POSTGRES_DB"
     strict: bool = False
 
     def __str__(self) -> str:
@@ -61,14 +58,13 @@ class PostgresProbe:
 
 @dataclass(frozen=True)
 class RedisProbe:
-    """PING over the network; the password is read from the container's environment by the first key it has.
+    """PING over the network, with the password of the container.
 
     Args:
         strict: False to pass, as `redis-cli ping` does, on any answer but that it is still loading.
     """
 
     port: int = 6379
-    password_keys: tuple[str, ...] = ("REDIS_PASSWORD", "REDISCLI_AUTH")
     strict: bool = False
 
     def __str__(self) -> str:
@@ -146,7 +142,7 @@ class Readiness:
         if self.fallback is None:
             return False
         if not self.equivalent:
-            return not answer.reached and not answer.refused
+            return answer.silent
         return not (isinstance(self.probe, PostgresProbe) and answer.refused and waited < SOCKET_ONLY)
 
     def pause_inside(self, answer: Answer) -> float:
@@ -164,6 +160,7 @@ class Answer:
         detail: What it said, in a few words, for people.
         reached: False when nothing answered at that address at all.
         refused: The network reaches the address, and nobody listens there.
+        unproven: It answered, and let us in no further: the password is not known here.
         seconds: How long the answer took.
     """
 
@@ -172,3 +169,9 @@ class Answer:
     reached: bool = True
     seconds: float = 0.0
     refused: bool = False
+    unproven: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """It proves nothing, neither that the service is ready nor that it is not."""
+        return not self.ok and (self.unproven or not (self.reached or self.refused))

@@ -82,10 +82,11 @@ def mark_of(answer: Answer, own: Readiness, known_port: bool) -> Mark:
 
     Args:
         known_port: The file itself publishes or exposes the port that was asked; a port that only the image's
-            name suggests, and at which nobody answers, proves nothing.
+            name suggests, and at which nobody listens, proves nothing. Neither does an address that is not
+            reachable from here.
     """
     if answer.ok:
         return Mark.PASSED
-    if own.binding or answer.reached or known_port:
-        return Mark.FAILED
-    return Mark.NOT_PROVEN
+    if answer.silent or (answer.refused and not (own.binding or known_port)):
+        return Mark.NOT_PROVEN
+    return Mark.FAILED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,13 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import psycopg
 import pytest
 
 import tasks.ready
 from blocks.compose_cli import ComposeCli
+from blocks.credentials import Login, postgres_login
 from blocks.engine import Engine
 from blocks.home import Home
 from blocks.probing import ask, declared_argv
+from blocks.reaching import Place
 from compose.stack.catalogue import Catalogue
 from compose.stack.commands import Project
 from compose.stack.observed import Container, Observed, parse_container
@@ -308,3 +313,137 @@ def test_a_job_that_ended_well_is_done_everywhere(
     assert [row.state for row in status_of(stack, engine.observe("p"))] == ["done", "running"]
     marks = {found.service: found.mark for found in verified(stack, engine, Level.READY)}
     assert marks == {"seed": Mark.PASSED, "slow": Mark.PASSED}
+
+
+class RedisServer:
+    """Speaks enough of Redis to ask for a password."""
+
+    def __init__(self, password: str) -> None:
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                allowed = not password
+                while line := self.rfile.readline():
+                    words = [self.rfile.readline() and self.rfile.readline().strip() for _ in range(int(line[1:]))]
+                    if words[0].upper() == b"AUTH":
+                        allowed = words[-1].decode() == password
+                        said = b"+OK\r\n" if allowed else b"-WRONGPASS invalid username-password pair\r\n"
+                    else:
+                        said = b"+PONG\r\n" if allowed else b"-NOAUTH Authentication required.\r\n"
+                    self.wfile.write(said)
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+ASKING = ("redis-server", "--requirepass")
+LINE = ("sh", "-c", "exec redis-server --requirepass $PW")
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "mark"),
+    [
+        ((*ASKING, "pw123456"), {}, Mark.PASSED),
+        (LINE, {"PW": "pw123456"}, Mark.PASSED),
+        ((), {"REDIS_PASSWORD_FILE": "/run/secrets/redis"}, Mark.PASSED),
+        (("redis-server", "/etc/redis.conf"), {}, Mark.PASSED),
+        ((*ASKING, "old"), {"REDIS_PASSWORD": "pw123456"}, Mark.PASSED),
+        ((), {}, Mark.NOT_PROVEN),
+        ((), {"REDIS_PASSWORD": "wrong"}, Mark.FAILED),
+    ],
+)
+def test_a_redis_is_asked_with_the_password_that_its_container_knows(
+    command: tuple[str, ...], environment: dict[str, str], mark: Mark
+) -> None:
+    """Wherever it is told; one that nobody tells us proves nothing, one that is refused is a failure."""
+    server = RedisServer("pw123456")
+    said = "requirepass pw123456" if "/etc/redis.conf" in command else "pw123456\n"
+    engine = FakeEngine(container("redis", command=command, environment=environment), inside=(0, said))
+    stack = stack_of(redis={"image": "redis:7", "command": ["redis-server", "--port", str(server.port)]})
+    try:
+        assert [found.mark for found in verified(stack, engine, Level.READY)] == [mark]
+    finally:
+        server.close()
+
+
+FILES = {"POSTGRES_USER_FILE": "/x", "POSTGRES_PASSWORD_FILE": "/x", "POSTGRES_DB": "d"}
+BITNAMI = {"POSTGRESQL_USERNAME": "u", "POSTGRESQL_PASSWORD": "p", "POSTGRESQL_DATABASE": "d"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "login"),
+    [
+        ({}, Login("postgres", None, "postgres")),
+        ({"POSTGRES_USER": "u", "POSTGRES_PASSWORD": "p"}, Login("u", "p", "u")),
+        (FILES, Login("said", "said", "d")),
+        (BITNAMI, Login("u", "p", "d")),
+    ],
+)
+def test_how_a_postgres_is_got_into(environment: dict[str, str], login: Login) -> None:
+    """By the official image's names, by files of secrets, by Bitnami's names."""
+    assert postgres_login(container(environment=environment), lambda _: "said\n") == login
+
+
+@pytest.mark.parametrize(("environment", "unproven"), [({}, True), ({"POSTGRES_PASSWORD": "x"}, False)])
+def test_a_password_that_nobody_tells_us_is_no_failure(
+    environment: dict[str, str], unproven: bool, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise psycopg.OperationalError("fe_sendauth: no password supplied")
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    probe = PostgresProbe(web.port, strict=True)
+    answer = ask(probe, container(environment=environment), FakeEngine().run_in)
+    assert (answer.ok, answer.unproven) == (False, unproven)
+    assert ask(replace(probe, strict=False), container(environment=environment), FakeEngine().run_in).ok
+
+
+ALONE: dict[str, Any] = {"addresses": {"host": ""}}
+
+
+@pytest.mark.parametrize(
+    ("body", "facts", "mark"),
+    [
+        ({"image": "redis:7", "network_mode": "service:app"}, ALONE, Mark.NOT_PROVEN),
+        ({"image": "postgres:16", "network_mode": "host"}, ALONE, Mark.NOT_PROVEN),
+        (
+            {"image": "postgres:16", "network_mode": "host", "healthcheck": {"test": ["CMD-SHELL", "pg_isready"]}},
+            {**ALONE, "healthcheck": ("CMD-SHELL", "pg_isready")},
+            Mark.PASSED,
+        ),
+    ],
+)
+def test_without_an_address_the_declared_check_tells_or_nobody(
+    body: dict[str, Any], facts: dict[str, Any], mark: Mark
+) -> None:
+    """A database in another's network, or the host's, is never failed for that."""
+    stack, engine = stack_of(app={"image": "x"}, db=body), FakeEngine(container("app"), container("db", **facts))
+    assert {f.mark for f in verified(stack, engine, Level.READY) if f.service == "db"} == {mark}
+
+
+def test_every_address_is_tried_ipv6_too(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that answers is asked; a service that has only IPv6 addresses is asked there."""
+    networks = {
+        "a": {"GlobalIPv6Address": "fd00::2"},
+        "b": {"IPAddress": "127.0.0.1", "GlobalIPv6Address": "fd01::2"},
+    }
+    read = parse_container({"Id": "c", "NetworkSettings": {"Networks": networks}})
+    assert read.every_address == ("fd00::2", "127.0.0.1", "fd01::2")
+    assert str(Place("fd00::2", 80)) == "[fd00::2]:80"
+    tried: list[str] = []
+
+    def connect(address: tuple[str, int], *rest: Any, **more: Any) -> socket.socket:
+        tried.append(address[0])
+        if address[0] == "fd00::2":
+            raise OSError(113, "No route to host")
+        return real(address, *rest, **more)
+
+    real = socket.create_connection
+    monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
+    assert ask(HttpProbe(web.port), read, FakeEngine().run_in).detail.endswith("answered 400")
+    assert tried[:2] == ["fd00::2", "127.0.0.1"]

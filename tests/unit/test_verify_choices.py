@@ -164,10 +164,17 @@ def test_a_running_service_has_to_be_asked() -> None:
 
 def test_a_guessed_port_at_which_nobody_answers_proves_nothing() -> None:
     guessed, declared = Readiness(TcpProbe(80), "", binding=False), Readiness(TcpProbe(80), "")
-    silent = Answer(False, "refused", reached=False)
-    assert mark_of(silent, guessed, known_port=False) is Mark.NOT_PROVEN
-    assert mark_of(silent, guessed, known_port=True) is Mark.FAILED
-    assert mark_of(silent, declared, known_port=False) is Mark.FAILED
+    refused = Answer(False, "refused", reached=False, refused=True)
+    assert mark_of(refused, guessed, known_port=False) is Mark.NOT_PROVEN
+    assert mark_of(refused, guessed, known_port=True) is Mark.FAILED
+    assert mark_of(refused, declared, known_port=False) is Mark.FAILED
+
+
+@pytest.mark.parametrize("silent", [Answer(False, "", reached=False), Answer(False, "", unproven=True)])
+def test_what_cannot_be_asked_from_here_proves_nothing(silent: Answer) -> None:
+    """No way to its address, or no password: neither good nor bad, whoever declared the probe."""
+    assert mark_of(silent, Readiness(TcpProbe(80), ""), known_port=True) is Mark.NOT_PROVEN
+    assert mark_of(Answer(False, "answered 503"), Readiness(TcpProbe(80), ""), known_port=False) is Mark.FAILED
 
 
 def test_services_are_named_causes_first_and_those_scaled_to_zero_not_at_all() -> None:

@@ -167,10 +167,12 @@ def postgres_port(environment: Mapping[str, str], command: Sequence[str]) -> int
 
 def redis_passwords(environment: Mapping[str, str], command: Sequence[str]) -> tuple[str, ...]:
     """The passwords that a Redis server's command line and environment tell, the likeliest first."""
-    words = [*command, *environment.get("REDIS_ARGS", "").split()]
-    found = [value for flag, value in pairwise(words) if flag == "--requirepass"]
+    words = " ".join((*command, environment.get("REDIS_ARGS", ""))).split()  # a shell's line is one word
+    given = [value.strip("\"'") for flag, value in pairwise(words) if flag == "--requirepass"]
+    named = ((value, re.fullmatch(r"\$\{?(\w+)\}?", value)) for value in given)
+    found = [environment.get(name[1], "") if name else value for value, name in named]
     found += [environment[key] for key in ("REDISCLI_AUTH", "REDIS_PASSWORD") if environment.get(key)]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(one for one in found if one))
 
 
 def redis_conf_password(text: str) -> str | None:
