@@ -8,7 +8,10 @@ import httpx
 import psycopg
 from psycopg import sql
 
+from blocks.credentials import Login, Run, postgres_login, reader
 from blocks.probing import http
+from blocks.reaching import Place, reach
+from compose.stack.backup import tools
 from compose.stack.errors import Failed
 from compose.stack.hints import AgentNeeds, ChromaNeeds, PostgresNeeds
 from compose.stack.observed import Container
@@ -17,15 +20,20 @@ CHROMA = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 LIMIT = 15.0
 
 
-def postgres(needs: PostgresNeeds, container: Container) -> list[str]:
+def postgres(needs: PostgresNeeds, container: Container, run: Run) -> list[str]:
     """Make the databases, extensions and roles that are missing; what was made.
+
+    Args:
+        run: Runs a command in a container; its password may lie in a file there.
 
     Raises:
         Failed: The server refused, or does not show what was made.
     """
     made: list[str] = []
+    login = postgres_login(container, reader(container, run))
+    place = _place(container, tools.postgres_port(container.environment, container.command))
     try:
-        with _connected(container, None) as server:
+        with _connected(place, login, login.database) as server:
             for name in needs.databases:
                 if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
                     server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -35,12 +43,12 @@ def postgres(needs: PostgresNeeds, container: Container) -> list[str]:
                     server.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
                     made.append(f"role {role}")
         for name, extensions in needs.extensions.items():
-            with _connected(container, name) as database:
+            with _connected(place, login, name) as database:
                 for extension in extensions:
                     wanted = sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension))
                     database.execute(wanted)
         for role, name in needs.readers.items():
-            with _connected(container, name) as database:
+            with _connected(place, login, name) as database:
                 _let_read(database, role, name)
     except psycopg.Error as error:
         raise Failed(" ".join(str(error).split()), where=needs.service, next="./ops verify") from None
@@ -58,14 +66,29 @@ def _let_read(database: psycopg.Connection[Any], role: str, name: str) -> None:
         raise Failed(f"role {role} may not connect to {name} after the grant", where="postgres")
 
 
-def _connected(container: Container, database: str | None) -> psycopg.Connection[Any]:
-    given = container.environment
-    user = given.get("POSTGRES_USER") or "postgres"
+def _place(container: Container, port: int) -> Place:
+    """Where a service is talked to.
+
+    Raises:
+        Failed: No way leads there from here.
+    """
+    place = reach(container, port, published=True)
+    if place is None or (place.error and not place.refused):
+        raise Failed(
+            f"port {port} is not reachable from here, neither at its container's address nor on this machine",
+            where=container.service,
+            next=f"publish the port: ports: ['127.0.0.1:{port}:{port}']",
+        )
+    return place
+
+
+def _connected(place: Place, login: Login, database: str) -> psycopg.Connection[Any]:
     return psycopg.connect(
-        host=container.address,
-        user=user,
-        password=given.get("POSTGRES_PASSWORD"),
-        dbname=database or given.get("POSTGRES_DB") or user,
+        host=place.host,
+        port=place.port,
+        user=login.user,
+        password=login.password,
+        dbname=database,
         connect_timeout=5,
         autocommit=True,
         application_name="ops-integrate",
@@ -74,7 +97,7 @@ def _connected(container: Container, database: str | None) -> psycopg.Connection
 
 def chroma(needs: ChromaNeeds, container: Container) -> list[str]:
     """Make the collections that are missing; what was made."""
-    url = f"http://{container.address}:8000{CHROMA}"
+    url = f"http://{_place(container, 8000)}{CHROMA}"
     there = {entry["name"] for entry in _json("GET", f"{url}?limit=1000", needs.service)}
     missing = [name for name in needs.collections if name not in there]
     for name in missing:
@@ -86,7 +109,7 @@ def chroma(needs: ChromaNeeds, container: Container) -> list[str]:
 
 def agents(needs: AgentNeeds, container: Container) -> list[str]:
     """Register the agents that the coordinator does not know, or knows elsewhere; what was made."""
-    base = f"http://{container.address}:{needs.port}"
+    base = f"http://{_place(container, needs.port)}"
     known = {entry["name"]: entry.get("url") for entry in _json("GET", f"{base}/agents", needs.service)["agents"]}
     missing = {name: url for name, url in needs.agents.items() if known.get(name) != url}
     token = container.environment.get(needs.token, "")

@@ -62,7 +62,8 @@ def integrate(work: Work, scope: frozenset[str]) -> str:
 
     todo: list[Callable[[], list[str]]] = []
     for postgres in hints.postgres:
-        todo += [partial(integration.postgres, postgres, one) for one in _first(work, postgres.service, scope)]
+        found = _first(work, postgres.service, scope)
+        todo += [partial(integration.postgres, postgres, one, work.engine.run_in) for one in found]
     for chroma in hints.chromadb:
         todo += [partial(integration.chroma, chroma, one) for one in _first(work, chroma.service, scope)]
     for agents in hints.coordinator:

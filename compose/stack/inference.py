@@ -60,13 +60,12 @@ def readiness_of(stack: Stack, name: str) -> Readiness:
     within = _within(service)
     if is_oneshot(stack, name):
         return Readiness(ExitProbe(), "one-shot", within=max(within, service.hints.ready_within or 600.0))
-    hinted = _hinted(service)
+    hinted, check = _hinted(service), service.healthcheck
+    declared = ExecProbe((), check.timeout) if check and check.test and not check.disabled else None
     if hinted:
-        return Readiness(hinted, "x-ops.probe", within=within)
-    check = service.healthcheck
-    if check and check.test and not check.disabled:
+        return Readiness(hinted, "x-ops.probe", declared, within=within)
+    if check and declared:
         probe = None if service.host_network else equivalent(check, service)
-        declared = ExecProbe((), check.timeout)
         if probe:
             why = f"equivalent of the health check `{' '.join(check.test[1:])}`"
             return Readiness(probe, why, declared, within=within, equivalent=True)

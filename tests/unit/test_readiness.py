@@ -20,15 +20,20 @@ from blocks.compose_cli import ComposeCli
 from blocks.credentials import Login, postgres_login
 from blocks.engine import Engine
 from blocks.home import Home
+from blocks.integration import chroma
 from blocks.probing import ask, declared_argv
-from blocks.reaching import Place
+from blocks.reaching import Place, reach
+from blocks.working import Scene, prove
 from compose.stack.catalogue import Catalogue
 from compose.stack.commands import Project
+from compose.stack.errors import Failed
+from compose.stack.hints import ChromaNeeds
 from compose.stack.observed import Container, Observed, parse_container
 from compose.stack.plan import Evidence, Plan, decide
 from compose.stack.probes import Answer, ExecProbe, HttpProbe, PostgresProbe, Readiness, RedisProbe
 from compose.stack.redact import Redactor
 from compose.stack.report import ServiceReport
+from compose.stack.round_trips import HttpTrip
 from compose.stack.service import Stack, parse_stack
 from compose.stack.status import status_of
 from compose.stack.verdicts import Finding, Level, Mark
@@ -447,3 +452,101 @@ def test_every_address_is_tried_ipv6_too(web: Web, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
     assert ask(HttpProbe(web.port), read, FakeEngine().run_in).detail.endswith("answered 400")
     assert tried[:2] == ["fd00::2", "127.0.0.1"]
+
+
+@pytest.fixture
+def no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The containers' network cannot be reached from this machine, as with an engine that runs without root."""
+    real = socket.create_connection
+
+    def connect(address: tuple[str, int], *rest: Any, **more: Any) -> socket.socket:
+        if address[0].startswith("172."):
+            raise TimeoutError("timed out")
+        return real(address, *rest, **more)
+
+    monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
+
+
+AWAY_FROM_HERE = {"n": "172.31.0.2"}
+
+
+def probed(port: int, **more: Any) -> dict[str, Any]:
+    hints = {"probe": {"http": {"port": port, "path": "/health"}}, "ready_within": 0.3}
+    return {"image": "x", "restart": "unless-stopped", "x-ops": hints, **more}
+
+
+def test_the_declared_check_stands_in_for_a_probe_that_cannot_be_asked_from_here(
+    no_way: None, tmp_path: Path
+) -> None:
+    """An engine that keeps its network to itself: the health check is run inside; deployed, and verified."""
+    stack = stack_of(app=probed(80, healthcheck={"test": ["CMD", "check"]}))
+    engine = FakeEngine(container(addresses=AWAY_FROM_HERE, healthcheck=("CMD", "check")))
+    assert ready_now(work_on(tmp_path, stack, engine), planned(stack, engine).step("app")).ok
+    assert [found.mark for found in verified(stack, engine, Level.READY)] == [Mark.PASSED]
+    engine.inside = (1, "no")
+    assert [found.mark for found in verified(stack, engine, Level.ALIVE)] == [Mark.FAILED]
+
+
+def test_a_probe_that_hears_a_no_is_not_overruled_by_another_check(web: Web, tmp_path: Path) -> None:
+    """`x-ops.probe` is the author's word: the health check stands in only where it cannot be asked."""
+    web.status, web.allowed = 503, "127.0.0.1"
+    stack = stack_of(app=probed(web.port, healthcheck={"test": ["CMD", "check"]}))
+    engine = FakeEngine(container(health="healthy", healthcheck=("CMD", "check")))
+    assert deployed(tmp_path, stack, engine)["app"].state == "failed"
+
+
+def test_a_service_that_nobody_can_ask_from_here_is_not_proven_and_not_stopped(
+    no_way: None, tmp_path: Path
+) -> None:
+    """Without a health check there is no way to tell: it runs, and the report says that nothing is proven."""
+    stack = stack_of(app=probed(80))
+    engine = FakeEngine(container(addresses=AWAY_FROM_HERE, state="created", started_at=""))
+    found = deployed(tmp_path, stack, engine)["app"]
+    assert (found.state, engine.stopped) == ("running", [])
+    assert found.proof.startswith("not proven: HTTP GET :80/health: timed out")
+    assert [finding.mark for finding in verified(stack, engine, Level.ALIVE)] == [Mark.NOT_PROVEN]
+
+
+def test_round_trips_go_through_the_published_port_where_the_network_is_away(no_way: None, web: Web) -> None:
+    """Only there, and never past an address that answers or refuses."""
+    web.allowed = "127.0.0.1"
+    asked = container(addresses=AWAY_FROM_HERE, published={80: ("127.0.0.1", web.port)})
+    place = reach(asked, 80, published=True)
+    assert place is not None
+    assert (str(place), place.error) == (f"127.0.0.1:{web.port}", None)
+    here = reach(replace(asked, addresses={"n": "127.0.0.2"}), 80, published=True)
+    assert here is not None
+    assert (here.host, here.refused) == ("127.0.0.2", True)
+    scene = Scene(stack_of(app={"image": "x"}), Observed(), Catalogue(), FakeEngine().run_in)
+    assert [found.mark for found in prove(HttpTrip(port=80), asked, scene)] == [Mark.PASSED]
+    (found,) = prove(HttpTrip(port=80), replace(asked, published={}), scene)
+    assert (found.mark, found.detail) == (Mark.NOT_PROVEN, "port 80 is not reachable from here (timed out)")
+
+
+def test_integration_says_what_to_do_where_no_way_leads_to_a_service(no_way: None) -> None:
+    needs = ChromaNeeds(service="app", collections=("c",))
+    with pytest.raises(Failed, match=r"app: port 8000 is not reachable from here.*publish the port"):
+        chroma(needs, container(addresses=AWAY_FROM_HERE))
+
+
+def test_where_ports_are_published() -> None:
+    """TCP ports with their host and port; an engine elsewhere publishes nothing on this machine."""
+    twice = [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8081"}]
+    ports = {"80/tcp": twice, "53/udp": None}
+    raw = {"Id": "c", "NetworkSettings": {"Ports": ports}}
+    api = SimpleNamespace(inspect_container=lambda _: raw, base_url="http+docker://localhost")
+    engine = Engine(SimpleNamespace(api=api))
+    assert [one.published for one in (engine.inspect("c"),) if one] == [{80: ("127.0.0.1", 8080)}]
+    api.base_url = "http://elsewhere:2375"
+    assert [one.published for one in (engine.inspect("c"),) if one] == [{}]
+
+
+def test_a_container_in_anothers_network_is_reached_there() -> None:
+    there = {
+        "c": {"Id": "c", "HostConfig": {"NetworkMode": "container:h"}},
+        "h": {"Id": "h", "NetworkSettings": {"Networks": {"n": {"IPAddress": "10.0.0.2"}}}},
+    }
+    api = SimpleNamespace(inspect_container=lambda identity: there[identity], base_url="http+docker://localhost")
+    found = Engine(SimpleNamespace(api=api)).inspect("c")
+    assert found is not None
+    assert (found.id, found.address) == ("c", "10.0.0.2")
