@@ -50,7 +50,8 @@ class Nodes:
         nodes: list[Node] = []
         if self.missing:
             title = f"create {len(self.missing)} services"
-            nodes.append(Node("create", "create", partial(_create, self.work, self.missing), title=title))
+            do = _abortable(self.work, "create", partial(_create, self.work, self.missing))
+            nodes.append(Node("create", "create", do, title=title))
         if self.steady:
             title = f"unchanged: {len(self.steady)} services"
             nodes.append(Node("unchanged", "unchanged", lambda: ", ".join(sorted(self.steady)), title=title))
@@ -64,15 +65,15 @@ class Nodes:
     def _starting(self, step: Step) -> list[Node]:
         """One node for start and proof; two where somebody waits for the start only."""
         edges = edges_of(self.work.stack, step.service, self.starting, self.proving)
-        turns = {key(name) for name in self.starting for key in (start_key, ready_key)}
-        first = ("create",) if self.missing and not turns & set(edges.needed) else ()  # else it waits through them
-        after = (*first, *edges.needed)
+        made = {key(name) for name in self.missing for key in (start_key, ready_key)}
+        waits = self.missing and _by_compose(step) and not made & set(edges.needed)  # else it waits through them
+        after, optional = edges.needed, (*(("create",) if waits else ()), *edges.optional)
         start, ready = start_key(step.service), ready_key(step.service)
         begins, proves, action = self._begin(step), self._await(step), step.action.value
         if start not in self.awaited:
-            return [self._node(step, ready, action, partial(_in_turn, begins, proves), after, edges.optional)]
+            return [self._node(step, ready, action, partial(_in_turn, begins, proves), after, optional)]
         return [
-            self._node(step, start, action, begins, after, edges.optional),
+            self._node(step, start, action, begins, after, optional),
             self._node(step, ready, "ready", proves, (start,)),
         ]
 
@@ -91,8 +92,7 @@ class Nodes:
 
     def _begin(self, step: Step) -> Callable[[], str]:
         sharers = _sharers(self.work, step) if step.service in self.shared else ()
-        late = step.action is Action.CREATE and step.service not in self.missing
-        return partial(begin, self.work, step, sharers, late=late)
+        return partial(begin, self.work, step, sharers)
 
     def _await(self, step: Step) -> Callable[[], Proof]:
         return partial(await_ready, self.work, step, self.watch)
@@ -111,10 +111,22 @@ def _creatable(work: Work, plan: Plan) -> list[str]:
     return [name for name in missing if not closure(graph, [name]) & replaced]
 
 
+def _by_compose(step: Step) -> bool:
+    """True when Compose brings it to run: two at once would both make a network that is missing."""
+    return step.by_compose or step.action in {Action.CREATE, Action.RECREATE}
+
+
 def _create(work: Work, services: list[str]) -> str:
+    """Make all that is missing at once; when that fails, each is made in its turn and fails under its own name."""
     work.journal("create", "begin", services=services)
-    create(work, services)
-    work.journal("create", "end")
+    try:
+        create(work, services)
+    except Failed as error:
+        told = work.redactor.text(f"not all at once, so each in its turn: {error.what}")
+        work.say("create", told)
+        return told
+    finally:
+        work.journal("create", "end")
     return f"{len(services)} services"
 
 

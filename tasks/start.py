@@ -18,6 +18,8 @@ from tasks.work import Work
 
 AT_ONCE = threading.Semaphore(max(4, min(3 * (os.cpu_count() or 1), 16)))
 """More at once would only share the processors: each would run later, and so would all that wait for it."""
+ONE_BY_ONE = threading.Lock()
+"""For making what is missing: two that need the same network would both make it."""
 
 
 def create(work: Work, services: Sequence[str]) -> None:
@@ -33,21 +35,23 @@ def create(work: Work, services: Sequence[str]) -> None:
     work.made.update({name: tuple(c.id for c in there.of(name)) for name in services})
 
 
-def begin(work: Work, step: Step, sharers: Sequence[str] = (), *, late: bool = False) -> str:
+def begin(work: Work, step: Step, sharers: Sequence[str] = ()) -> str:
     """Bring one service's containers to the point where they run.
 
     Args:
         step: What the plan says of it.
         sharers: Services in its namespaces, recreated with it.
-        late: Its containers could not be created before its turn.
 
     Raises:
         Failed: Compose or the engine refused; the cause is named.
     """
     work.journal(f"start:{step.service}", "begin", action=step.action.value)
     work.moments[f"turn:{step.service}"] = time.monotonic()
-    if step.action is Action.RECREATE or late:
+    if step.action is Action.RECREATE:
         _converge(work, step, sharers)
+    elif step.action is Action.CREATE and not work.made.get(step.service):
+        with ONE_BY_ONE:
+            _converge(work, step)
     with AT_ONCE:
         if step.action is Action.RESTART:
             work.moments[f"stop:{step.service}"] = time.monotonic()
@@ -63,7 +67,7 @@ def begin(work: Work, step: Step, sharers: Sequence[str] = (), *, late: bool = F
     return step.action.value
 
 
-def _converge(work: Work, step: Step, sharers: Sequence[str]) -> None:
+def _converge(work: Work, step: Step, sharers: Sequence[str] = ()) -> None:
     if step.action is Action.RECREATE:
         work.moments[f"stop:{step.service}"] = time.monotonic()
     for name in (step.service, *sharers):
