@@ -10,17 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from compose.stack import commands
 from compose.stack.commands import Project
 from compose.stack.errors import Failed, Refused
+from compose.stack.machine import version_of
+from compose.stack.service import silent_binds
+from compose.stack.yaml_text import load
 
 log = logging.getLogger("ops.compose")
 QUICK = 60.0
 MISSING = "is missing a value"
 WITH_STOP = 900.0
 BUILD = 3600.0
+TELLS_FALSE = 5
+"""From this version on `config` prints `create_host_path` when it is false; before, when it is true."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,21 @@ class ComposeCli:
 
     def render(self, project: Project) -> dict[str, Any]:
         """The project as Compose understands it, every variable resolved. It holds secrets."""
-        text = self._read(commands.config(project), project)
-        return dict(_unescaped(yaml.load(text, Loader=Loader) or {}))
+        return self.understood(self._read(commands.config(project), project))
+
+    def understood(self, text: str) -> dict[str, Any]:
+        """A rendered project as a structure, with what this version of Compose leaves out."""
+        body = dict(_unescaped(load(text) or {}))
+        silent = silent_binds(body) if "create_host_path: true" not in text else []
+        if silent and self.major >= TELLS_FALSE:
+            for bind in silent:
+                bind["create_host_path"] = True
+        return body
+
+    @property
+    def major(self) -> int:
+        """The major version of the plugin; 0 where it does not tell."""
+        return (version_of(self.attempt(commands.version()).stdout) or (0,))[0]
 
     def flat(self, project: Project) -> str:
         """The project merged into one file, variables left as written."""
@@ -99,9 +115,6 @@ class ComposeCli:
                 next="./ops up, or set the variable" if MISSING in done.stderr else "correct the compose file",
             )
         return done.stdout
-
-
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _unescaped(value: Any) -> Any:

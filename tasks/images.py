@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from blocks.compose_cli import BUILD
 from blocks.files import write_private
 from blocks.machine import run
@@ -22,6 +20,7 @@ from compose.stack.errors import Failed
 from compose.stack.images import Source, builders, offline_overlay, registry_of, sources
 from compose.stack.request import ImagePolicy
 from compose.stack.service import parse_stack
+from compose.stack.yaml_text import load
 from tasks.stacks import OWN
 from tasks.work import Work
 
@@ -94,7 +93,7 @@ def _pull(work: Work, images: list[str]) -> dict[str, str]:
 def _recipes(work: Work) -> dict[str, Any]:
     if not work.found.recipes:
         return {}
-    return dict(yaml.safe_load(work.found.recipes.read_text(encoding="utf-8")) or {})
+    return dict(load(work.found.recipes.read_text(encoding="utf-8")) or {})
 
 
 def _with_recipes(work: Work, policy: ImagePolicy, scope: frozenset[str]) -> tuple[Work, frozenset[str]]:
@@ -102,7 +101,7 @@ def _with_recipes(work: Work, policy: ImagePolicy, scope: frozenset[str]) -> tup
     recipes = _recipes(work).get("services", {})
     used: set[str] = set()
     if work.found.overlay.exists():
-        used = set(yaml.safe_load(work.found.overlay.read_text(encoding="utf-8"))["x-offline"])
+        used = set(load(work.found.overlay.read_text(encoding="utf-8"))["x-offline"])
     if policy == "registry" or not recipes:
         return _without_overlay(work), scope
     if policy == "offline":
@@ -115,7 +114,7 @@ def _offline(work: Work, services: frozenset[str], scope: frozenset[str]) -> tup
     assert work.found.recipes is not None
     chosen = services
     if work.found.overlay.exists():
-        chosen |= set(yaml.safe_load(work.found.overlay.read_text(encoding="utf-8"))["x-offline"])
+        chosen |= set(load(work.found.overlay.read_text(encoding="utf-8"))["x-offline"])
     text = offline_overlay(_recipes(work), work.stack, chosen, str(work.found.recipes.parent))
     if not work.found.overlay.exists() or work.found.overlay.read_text(encoding="utf-8") != text:
         write_private(work.found.overlay, text)

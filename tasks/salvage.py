@@ -7,9 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
-from blocks.compose_cli import ComposeCli, Loader
+from blocks.compose_cli import ComposeCli
 from compose.stack import commands
 from compose.stack.commands import Project
 from compose.stack.errors import OpsError
@@ -38,7 +36,7 @@ def salvage(
     if done.returncode:
         return None, frozenset()
     try:
-        return parse_stack(yaml.load(done.stdout, Loader=Loader) or {}), frozenset(values.values())
+        return parse_stack(cli.understood(done.stdout)), frozenset(values.values())
     except (OpsError, AttributeError, TypeError, ValueError, KeyError) as error:
         log.debug("nothing can be made of %s: %s", project.files, error)
         return None, frozenset()

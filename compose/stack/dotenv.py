@@ -7,39 +7,43 @@ from collections.abc import Mapping
 
 from compose.stack.errors import Refused
 
-_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)$")
+_STATEMENT = re.compile(r"[^\S\n]*(?:export[^\S\n]+)?([\w.\[\]-]+)[^\S\n]*(?:([=:])[^\S\n]*|(?=\n|\Z))")
+_QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""", re.DOTALL)
 
 
 def parse(text: str, where: str = ".env") -> dict[str, str]:
-    """The variables of an .env file as Compose reads them: quotes, `export` and comments; the last one wins.
+    """The variables of an .env file as Compose reads them; the last one wins.
+
+    `NAME=value` or `NAME: value`, quotes (over several lines too), `export` and comments; a name alone has no
+    value of its own.
 
     Raises Refused with the numbers of the lines that are no assignment (not their text: it may be secret).
     """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     values: dict[str, str] = {}
     bad: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        found = _ASSIGNMENT.match(line)
-        value = _value(found.group(2).strip()) if found else None
-        if found is None or value is None:
-            bad.append(str(number))
-        else:
-            values[found.group(1)] = value
+    at = 0
+    while at < len(text):
+        end = (text.find("\n", at) + 1 or len(text) + 1) - 1
+        line = text[at:end].strip()
+        found = _STATEMENT.match(text, at)
+        quoted = _QUOTED.match(text, found.end()) if found and found[2] else None
+        if quoted and found:
+            values[found[1]] = _unquoted(quoted)
+            end = quoted.end() - 1  # what follows is read as a statement of its own
+        elif found and found[2] and text[found.end() : found.end() + 1] not in ("'", '"'):
+            values[found[1]] = text[found.end() : end].partition(" #")[0].strip()
+        elif line and not line.startswith("#") and (found is None or found[2]):
+            bad.append(str(text.count("\n", 0, at) + 1))
+        at = end + 1
     if bad:
         raise Refused(f"cannot read line {', '.join(bad)}", where=where, next="write NAME=value, one per line")
     return values
 
 
-def _value(raw: str) -> str | None:
-    """The value behind the equals sign, or None when a quote is left open."""
-    if raw[:1] in ("'", '"'):
-        quote = raw[0]
-        found = re.match(rf"{quote}((?:\\.|[^{quote}\\])*){quote}\s*(?:#.*)?$", raw)
-        if not found:
-            return None
-        return found.group(1) if quote == "'" else re.sub(r"\\(.)", _unescape, found.group(1))
-    return re.split(r"\s+#", raw, maxsplit=1)[0].strip() if not raw.startswith("#") else ""
+def _unquoted(quoted: re.Match[str]) -> str:
+    plain, escaped = quoted.groups()
+    return plain.replace("\\'", "'") if escaped is None else re.sub(r"\\(.)", _unescape, escaped, flags=re.DOTALL)
 
 
 def _unescape(found: re.Match[str]) -> str:

@@ -220,14 +220,18 @@ def _fetch(program: str, arguments: list[str]) -> HttpProbe | None:
             strict = strict or "f" in word.lstrip("-").split("=")[0]
         else:
             url = word
-    parts = urlsplit(url if url and "://" in url else f"http://{url or ''}")
+    try:
+        parts = urlsplit(url if url and "://" in url else f"http://{url or ''}")
+        port = parts.port or 80
+    except ValueError:  # a variable of the container's own shell, or a mistake: it is run as declared
+        return None
     if not strict or parts.scheme != "http" or (parts.hostname or "") not in LOCAL or "@" in parts.netloc:
         return None
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     follow = program == "wget" or any(
         word == "--location" or re.fullmatch(r"-[a-zA-Z]*L[a-zA-Z]*", word) for word in arguments
     )
-    return HttpProbe(parts.port or 80, path, follow=follow, host=parts.netloc.removesuffix(":80"))
+    return HttpProbe(port, path, follow=follow, host=parts.netloc.removesuffix(":80"))
 
 
 def with_image_check(stack: Stack, readiness: Readiness, service: Service, container: Container) -> Readiness:

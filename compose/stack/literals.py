@@ -10,6 +10,7 @@ import yaml
 
 from compose.stack.redact import Redactor
 from compose.stack.variables import names_used
+from compose.stack.yaml_text import load
 
 PREFIX = "OPS_LITERAL_"
 DEFAULTED = re.compile(rf"\$\{{([A-Za-z_][A-Za-z0-9_]*):?-\$\{{({PREFIX}\w+)\}}\}}")
@@ -33,7 +34,7 @@ def take_out(flat: str, redactor: Redactor, keyed_hash: Callable[[str], str]) ->
     """
     if not any(secret in flat or _escaped(secret) in flat for secret in redactor.values):
         return flat, ()
-    body = yaml.safe_load(flat)
+    body = load(flat)
     names: set[str] = set()
 
     def replaced(value: Any) -> Any:
@@ -97,7 +98,7 @@ def with_environment(
         recorded: Each service as it was rendered then.
         today: The environment of each service as rendered now.
     """
-    body = yaml.safe_load(flat)
+    body = load(flat)
     values: dict[str, str] = {}
     gone: list[str] = []
     changed = False

@@ -273,6 +273,16 @@ def _mounts(body: Mapping[str, Any]) -> tuple[Mount, ...]:
     return tuple(entries + [Mount("tmpfs", str(name).split(":")[0]) for name in names])
 
 
+def silent_binds(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `bind` sections of a rendered project that do not tell whether a missing directory is made."""
+    services = (raw.get("services") or {}).values()
+    entries = [
+        entry for body in services for entry in (body or {}).get("volumes") or () if isinstance(entry, dict)
+    ]
+    binds = [entry["bind"] for entry in entries if isinstance(entry.get("bind"), dict)]
+    return [bind for bind in binds if "create_host_path" not in bind]
+
+
 def _environment(value: Mapping[str, Any] | list[str]) -> dict[str, str | None]:
     if isinstance(value, Mapping):
         return {key: None if item is None else str(item) for key, item in value.items()}

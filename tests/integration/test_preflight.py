@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from blocks import facts, image_files, look_cache, sockets
-from blocks.compose_cli import ComposeCli, Loader
+from blocks.compose_cli import ComposeCli
 from blocks.engine import Engine
 from compose.stack import commands
 from compose.stack.commands import Project
@@ -81,8 +81,9 @@ def check(engine: Engine, tmp_path: Path) -> Check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
         project = Project((str(tmp_path / "compose.yml"),), NAME)
-        done = ComposeCli(environment).attempt(commands.config(project))
-        stack = parse_stack(yaml.load(done.stdout, Loader=Loader)) if done.returncode == 0 else None
+        cli = ComposeCli(environment)
+        done = cli.attempt(commands.config(project))
+        stack = parse_stack(cli.understood(done.stdout)) if done.returncode == 0 else None
         found = preflight_before(
             stack, project, engine=engine, home=tmp_path, environment=environment,
             refusal=done.stderr if done.returncode else "",

@@ -8,7 +8,7 @@ from compose.stack.errors import Refused
 
 def test_reads_quotes_export_and_comments():
     """Every form of an assignment that Compose accepts gives its value."""
-    text = '# mine\nA=1\nexport B=two words # why\nC=\'$raw "x"\'\nD="a\\nb"  # c\nE=\nF=a#b\nG= # nothing\n'
+    text = '# mine\nA=1\nexport B=two words # why\nC=\'$raw "x"\'\nD="a\\nb"  # c\nE=\nF=a#b\nG=#1\n'
     assert parse(text) == {
         "A": "1",
         "B": "two words",
@@ -16,8 +16,23 @@ def test_reads_quotes_export_and_comments():
         "D": "a\nb",
         "E": "",
         "F": "a#b",
-        "G": "",
+        "G": "#1",
     }
+
+
+def test_reads_what_else_compose_reads():
+    """Values over several lines, colons, names alone, names with dots and dashes, a word behind a quote."""
+    text = '\ufeffA: b\r\nFOO\nMY.KEY=x\nA-B=\nQ="one\ntwo" # c\nexport E=f\nS=\'it\\\'s\nme\'\nL="x" y\nZ=1'
+    assert parse(text) == {
+        "A": "b", "MY.KEY": "x", "A-B": "", "Q": "one\ntwo", "E": "f", "S": "it's\nme", "L": "x", "Z": "1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["two words=1", "x$=1", 'A="a"b"', "FOO # c", "A='open"])
+def test_what_compose_refuses_is_refused(line):
+    """A line that Compose cannot read is named by its number."""
+    with pytest.raises(Refused, match="line 2"):
+        parse(f"FIRST=1\n{line}\n")
 
 
 def test_last_assignment_wins():
@@ -28,7 +43,7 @@ def test_last_assignment_wins():
 def test_bad_lines_are_named_by_number_never_by_text():
     """Both bad lines are named at once, and what stands there is not shown."""
     with pytest.raises(Refused) as refusal:
-        parse("A=1\nhunter2\nB='open hunter3\n", where="/x/.env")
+        parse("A=1\nhunter 2\nB='open hunter3\n", where="/x/.env")
     assert "line 2, 3" in str(refusal.value)
     assert "/x/.env" in str(refusal.value)
     assert "hunter" not in str(refusal.value)

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from compose.stack.yaml_text import Loader
+
 Key = tuple[str, ...]
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = "tag:yaml.org,2002:null"
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -49,7 +50,7 @@ class Document:
 def read(path: str, text: str) -> tuple[Document, ...]:
     """The documents of a file; a broken one is a document with its problem."""
     try:
-        nodes = list(yaml.compose_all(text, Loader=LOADER))
+        nodes = list(yaml.compose_all(text, Loader=Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1

@@ -1,0 +1,58 @@
+"""The installed Compose reads files; what it accepts, we read in the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from blocks.compose_cli import ComposeCli
+from compose.stack import dotenv
+from compose.stack.commands import Project
+from compose.stack.service import parse_stack
+
+pytestmark = pytest.mark.engine
+
+ENV = """# settings
+A: b
+MY.KEY=x
+A-B=
+Q="one
+two" # c
+export E=f
+S='it\\'s
+me'
+G=#1
+H=a #b
+I=a#b
+  J = l m
+L="x" y
+W="tab\\tquote\\" back\\\\slash"
+"""
+FILE = """
+services:
+  a:
+    image: x
+    environment: {SEP: "=", SAME: "$$HOME"}
+    env_file: .env
+    healthcheck: {test: [CMD, test, a, "=", b]}
+    volumes:
+      - ./short:/short
+      - {type: bind, source: ./never, target: /never, bind: {create_host_path: false}}
+      - {type: bind, source: ./asked, target: /asked, bind: {create_host_path: true}}
+"""
+
+
+def test_what_compose_accepts_is_read_alike(tmp_path: Path) -> None:
+    """Env files, lone equals signs and options that Compose leaves out of what it prints."""
+    (tmp_path / "compose.yml").write_text(FILE)
+    (tmp_path / ".env").write_text(ENV)
+    stack = parse_stack(ComposeCli().render(Project((str(tmp_path / "compose.yml"),), "p")))
+    service = stack["a"]
+    assert dotenv.parse(ENV) == {k: v for k, v in service.environment.items() if k not in {"SEP", "SAME"}}
+    assert (service.environment["SEP"], service.environment["SAME"]) == ("=", "$HOME")
+    assert service.healthcheck is not None
+    assert service.healthcheck.test == ("CMD", "test", "a", "=", "b")
+    assert {mount.target: mount.create_host_path for mount in service.mounts} == {
+        "/short": True, "/never": False, "/asked": True,
+    }  # fmt: skip

@@ -1,0 +1,75 @@
+"""What Compose accepts is read, whatever version printed it."""
+
+from __future__ import annotations
+
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from blocks.compose_cli import ComposeCli
+from compose.stack.inference import equivalent
+from compose.stack.literals import take_out
+from compose.stack.preflight.documents import read
+from compose.stack.redact import Redactor
+from compose.stack.service import Healthcheck, parse_stack
+from compose.stack.yaml_text import load
+
+EQUALS = """
+services:
+  a:
+    image: x
+    environment: {SEP: =, TOKEN: canary-token}
+    healthcheck: {test: [CMD, test, a, =, b]}
+"""
+
+
+def test_a_lone_equals_sign_is_text() -> None:
+    """Everything that reads Compose's YAML takes it for the value that it is."""
+    service = load(EQUALS)["services"]["a"]
+    assert service["environment"]["SEP"] == "="
+    assert service["healthcheck"]["test"][3] == "="
+    (document,) = read("compose.yml", EQUALS)
+    assert document.tree["services"]["a"]["environment"]["SEP"] == "="
+    flat, names = take_out(EQUALS, Redactor().also(["canary-token"]), lambda value: "0" * 64)
+    assert load(flat)["services"]["a"]["environment"] == {"SEP": "=", "TOKEN": f"${{{names[0]}}}"}
+
+
+@pytest.mark.parametrize("port", ["$PORT", "${PORT}", "80a", "99999"])
+def test_a_health_check_with_a_port_that_is_none_is_run_as_declared(port: str) -> None:
+    """A variable of the container's shell has no number here: there is no equivalent, and no failure."""
+    stack = parse_stack({"name": "p", "services": {"a": {"image": "x"}}})
+    check = Healthcheck(("CMD", "wget", "--spider", f"http://localhost:{port}/health"))
+    assert equivalent(check, stack["a"]) is None
+
+
+def rendered(*binds: str) -> str:
+    volumes = "".join(f"\n      - {{type: bind, source: /x, target: /y{bind}}}" for bind in binds)
+    return f"name: p\nservices:\n  a:\n    image: x\n    volumes:{volumes}\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "text", "made"),
+    [
+        ("2.26.1-4", rendered(", bind: {}", ""), [False, False]),
+        (
+            "2.26.1-4",
+            rendered(", bind: {\n          create_host_path: true\n        }", ", bind: {}"),
+            [True, False],
+        ),
+        ("v5.0.0", rendered(", bind: {}", ", bind: {create_host_path: false}", ""), [True, False, False]),
+        ("5.1.2", rendered(", bind: {propagation: rslave}"), [True]),
+        ("", rendered(", bind: {}"), [False]),
+    ],
+)
+def test_whether_a_missing_directory_is_made(
+    monkeypatch: pytest.MonkeyPatch, version: str, text: str, made: list[bool]
+) -> None:
+    """Old versions of Compose leave out what is false, new ones what is true."""
+
+    def attempt(self: ComposeCli, argv: tuple[str, ...], **_: Any) -> CompletedProcess[str]:
+        return CompletedProcess(argv, 0, f"{version}\n", "")
+
+    monkeypatch.setattr(ComposeCli, "attempt", attempt)
+    stack = parse_stack(ComposeCli().understood(text))
+    assert [mount.create_host_path for mount in stack["a"].mounts] == made
