@@ -130,6 +130,13 @@ class Home:
             return {}
         return dotenv.parse(text, where=str(self.env_file))
 
+    def salvaged(self) -> dict[str, str]:
+        """The variables in .env, as many of them as can be read."""
+        try:
+            return self.stored()
+        except Refused:
+            return dotenv.salvaged(self.env_file.read_text(encoding="utf-8"))
+
     def settings(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Every setting's value: environment, then .env, then default."""
         return settings.effective(environment, self.stored())

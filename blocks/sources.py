@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,6 @@ from compose.stack.commands import Project
 from compose.stack.errors import Refused
 from compose.stack.preflight.documents import read
 from compose.stack.preflight.sources import Source, Sources, Unread, env_files, extended_files, includes
-
-_ASSIGNMENT = re.compile(
-    r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*=[ \t]*['\"]?([^'\"\r\n]*)", re.MULTILINE
-)
 
 
 @dataclass
@@ -81,9 +76,9 @@ class _Reader:
             text = self.text(path)
             try:
                 values |= dotenv.parse(text or "", where=path)
-            except Refused as error:  # Compose knows more: values over several lines, other characters in names
+            except Refused as error:
                 self.bad_env[path] = error.what
-                values |= dict(_ASSIGNMENT.findall(text or ""))
+                values |= dotenv.salvaged(text or "")
         return values
 
 

@@ -115,7 +115,9 @@ def _show_failure(service: ServiceVerdict) -> None:
 def publish(verified: Verified) -> None:
     """Leave the table in the UI, under a key of the stack, so that the UI keeps its history."""
     report = verified.report
-    table = verified.rows() or [{"service": "all", "verdict": report.verdict.value, "how": report.note}]
+    table = verified.rows() or [
+        {"service": "all", "verdict": report.verdict.value, "how": report.note or report.trouble}
+    ]
     try:
         create_table_artifact(table=table, key=artifact_key("verify", report.stack), description=markdown(report))
     except Exception as error:  # noqa: BLE001 - whatever ails the server must not change the verdict

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from blocks.home import Home
 from compose.stack import dotenv
 from compose.stack.commands import Project
 from compose.stack.errors import Refused
+from compose.stack.preflight.documents import Document, read
 from compose.stack.redact import Redactor, secret_values
 from compose.stack.request import StackRef
 from compose.stack.service import Stack, parse_stack
@@ -170,6 +172,28 @@ def _named(home: Home, found: ResolvedStack, project: str) -> ResolvedStack:
     """The same stack under the name that keeps its project, so that one project has one chain of releases."""
     name = _keeper(home, project) or project
     return replace(found, name=name, state=home.stack(name))
+
+
+def named(home: Home, project: str) -> str:
+    """The name that keeps a compose project, found without reading its files."""
+    try:
+        return _keeper(home, project) or project
+    except Refused:  # our own settings cannot be read
+        return project
+
+
+def project_of(files: Sequence[str]) -> str:
+    """The name that Compose gives to a project, as far as files that it refuses tell; empty without any."""
+    said = [str(name) for path in files for document in _documents(path) if (name := document.tree.get("name"))]
+    directory = Path(files[0]).absolute().parent.name if files else ""
+    return said[-1] if said else re.sub(r"[^a-z0-9_-]", "", directory.lower()).lstrip("_-")
+
+
+def _documents(path: str) -> tuple[Document, ...]:
+    try:
+        return read(path, Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return ()
 
 
 def _keeper(home: Home, project: str) -> str:

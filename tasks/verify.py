@@ -20,7 +20,7 @@ from blocks.home import Home
 from blocks.lock import lock_holder
 from blocks.verdict_store import VerdictStore
 from compose.stack.catalogue import Catalogue, parse_catalogue
-from compose.stack.errors import Failed, OpsError, Refused
+from compose.stack.errors import Failed, OpsError
 from compose.stack.observed import Observed
 from compose.stack.redact import Redactor, is_secret_name, url_password
 from compose.stack.report_verify import alert_of, as_dict, rows, run_record
@@ -28,7 +28,7 @@ from compose.stack.verdicts import Change, Finding, Level, Mark, Report, Verdict
 from compose.stack.verification import VerifyRequest, absent, wanted_services
 from tasks.checks import Checks, timed
 from tasks.operate import Opened, open_stack
-from tasks.stacks import redactor_for
+from tasks.stacks import kept_stacks, named, project_of, redactor_for, variables
 from tasks.steps import Plainly, Steps
 
 log = logging.getLogger("ops.verify")
@@ -88,23 +88,43 @@ def verify_stack(
         connect: Reaches the engine.
 
     Raises:
-        Refused: No such stack, or its files cannot be understood.
+        Refused: No such stack; or its files cannot be understood, and nobody has deployed or verified it yet.
     """
-    home, runner = home or Home.find(), runner or Plainly()
-    opened = open_stack(home, request)
-    store = VerdictStore(opened.found.state)
-    level = level_to_run(request.level, store.standing())
-    began = time.time()
-    empty = Report(opened.found.name, opened.project, level, began, raised=level is not request.level)
+    home, runner, began = home or Home.find(), runner or Plainly(), time.time()
     try:
-        engine = connect()
-    except Refused as error:
-        report = _all_failed(empty, opened, error.what)
+        opened = open_stack(home, request)
+        used = variables(opened.found, opened.cli.flat(opened.found.project))
+        redactor = redactor_for(home, opened.stack, used)
+    except OpsError as error:
+        report, store = _unread(home, request, began, error)
     else:
-        report = _look(empty, opened, engine, store, runner, holding)
-    report = _redacted(report, opened, home)
-    webhook = webhook or AlertWebhook.from_settings(os.environ, home.stored())
+        store = VerdictStore(opened.found.state)
+        level = level_to_run(request.level, store.standing())
+        empty = Report(opened.found.name, opened.project, level, began, raised=level is not request.level)
+        try:
+            report = _look(empty, opened, connect(), store, runner, holding)
+        except OpsError as error:
+            report = _all_failed(empty, opened, error.what)
+        report = _redacted(report, redactor)
+    webhook = webhook or AlertWebhook.from_settings(os.environ, home.salvaged())
     return _settle(report, store, webhook)
+
+
+def _unread(home: Home, request: VerifyRequest, began: float, error: OpsError) -> tuple[Report, VerdictStore]:
+    """The failure of a stack whose files cannot be read any more, and its memory.
+
+    Raises:
+        OpsError: Nobody has deployed or verified it yet: there is nothing to watch, the request is wrong.
+    """
+    project = request.project_name or project_of(request.files)
+    store = VerdictStore(home.stack(named(home, project) if request.files else request.stack))
+    known = bool(project) if request.files else request.stack in kept_stacks(home)
+    if not known or (store.standing() is None and not (store.path / "releases").is_dir()):
+        raise error
+    redactor = Redactor().also(value for name, value in home.salvaged().items() if is_secret_name(name))
+    name = store.path.name
+    trouble = redactor.text(f"it cannot be read: {error}")
+    return Report(name, project or name, request.level, began, note=taken_down(store), trouble=trouble), store
 
 
 def _look(
@@ -167,13 +187,18 @@ def maintenance(
     holder = None if holding else lock_holder(engine.id, opened.project)
     if holder:
         return holder
-    meant = store.down()
-    if meant and any(container.running for container in observed.containers):
+    if store.down() and any(container.running for container in observed.containers):
         store.clear_down()
-    elif meant:
-        since = datetime.fromtimestamp(float(meant.get("since") or 0), UTC).isoformat(timespec="seconds")
-        return f"taken down by {meant['by']} at {since}"
-    return ""
+    return taken_down(store)
+
+
+def taken_down(store: VerdictStore) -> str:
+    """Who took the stack down on purpose, and when; empty when nobody did."""
+    meant = store.down()
+    if not meant:
+        return ""
+    since = datetime.fromtimestamp(float(meant.get("since") or 0), UTC).isoformat(timespec="seconds")
+    return f"taken down by {meant['by']} at {since}"
 
 
 def _settle(report: Report, store: VerdictStore, webhook: AlertWebhook | None) -> Verified:
@@ -208,8 +233,7 @@ def _all_failed(report: Report, opened: Opened, why: str) -> Report:
     return replace(report, services=merge(report.level, findings, names))
 
 
-def _redacted(report: Report, opened: Opened, home: Home) -> Report:
-    redactor = redactor_for(home, opened.stack, opened.found.environment)
+def _redacted(report: Report, redactor: Redactor) -> Report:
     services = tuple(
         replace(
             service,

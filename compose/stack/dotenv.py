@@ -10,6 +10,8 @@ from compose.stack.errors import Refused
 _STATEMENT = re.compile(r"[^\S\n]*(?:export[^\S\n]+)?([\w.\[\]-]+)[^\S\n]*(?:([=:])[^\S\n]*|(?=\n|\Z))")
 _QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""", re.DOTALL)
 
+_ONE_LINE = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*=[ \t]*['\"]?([^'\"\r\n]*)", re.MULTILINE)
+
 
 def parse(text: str, where: str = ".env") -> dict[str, str]:
     """The variables of an .env file as Compose reads them; the last one wins.
@@ -39,6 +41,11 @@ def parse(text: str, where: str = ".env") -> dict[str, str]:
     if bad:
         raise Refused(f"cannot read line {', '.join(bad)}", where=where, next="write NAME=value, one per line")
     return values
+
+
+def salvaged(text: str) -> dict[str, str]:
+    """The variables of a file with lines that cannot be read, as many of them as are written on one line."""
+    return dict(_ONE_LINE.findall(text))
 
 
 def _unquoted(quoted: re.Match[str]) -> str:

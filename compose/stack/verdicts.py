@@ -104,6 +104,7 @@ class Report:
         seconds: How long the checks of each level took together.
         note: Why it is maintenance, empty otherwise.
         raised: True when a deeper level was checked than asked for, since the last failure was there.
+        trouble: Why nobody could be asked: the stack's files cannot be read; empty otherwise.
     """
 
     stack: str
@@ -114,13 +115,14 @@ class Report:
     seconds: tuple[tuple[Level, float], ...] = ()
     note: str = ""
     raised: bool = False
+    trouble: str = ""
 
     @property
     def verdict(self) -> Verdict:
         """Passed only when no service failed and at least one was there to be asked."""
         if self.note:
             return Verdict.MAINTENANCE
-        return Verdict.FAILED if self.failed or not self.services else Verdict.PASSED
+        return Verdict.FAILED if self.trouble or self.failed or not self.services else Verdict.PASSED
 
     @property
     def failed(self) -> tuple[ServiceVerdict, ...]:
@@ -134,6 +136,8 @@ class Report:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it failed, one line per service."""
+        if self.trouble:
+            return (self.trouble,)
         if not self.services and not self.note:
             return ("the stack has no services to verify",)
         return tuple(f"{service.service}: {'; '.join(service.reasons)}" for service in self.failed)
@@ -148,6 +152,8 @@ class Report:
         """The whole verdict in one line."""
         if self.verdict is Verdict.MAINTENANCE:
             return f"maintenance: {self.note}"
+        if self.trouble:
+            return f"{self.verdict}: {self.trouble}"
         counts = [f"{len(self.marked(mark))} {mark}" for mark in Mark if self.marked(mark)]
         return f"{self.verdict} at level {self.level}: {', '.join(counts) or 'no services'}"
 
@@ -250,7 +256,7 @@ def judge(report: Report, standing: Standing | None) -> tuple[Standing | None, C
 
 def _failed_at(report: Report) -> Level:
     levels = {f.level for service in report.failed for f in service.findings if f.mark is Mark.FAILED}
-    return max(levels, key=tuple(Level).index, default=report.level)
+    return max(levels, key=tuple(Level).index, default=Level.ALIVE if report.trouble else report.level)
 
 
 def merge(level: Level, findings: Iterable[Finding], services: Iterable[str]) -> tuple[ServiceVerdict, ...]:
