@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import takewhile
 from pathlib import Path
 
 _LISTEN = "0A"
@@ -48,6 +49,7 @@ def _holds(process: Path, inodes: set[str]) -> bool:
 def _name(process: Path) -> str:
     try:
         words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split()
-        return " ".join(Path(word).name if index == 0 else word for index, word in enumerate(words[:3]))
-    except OSError:
+        plain = takewhile(lambda word: word[0] != "-" and not set(word) & set("=@:"), words[1:3])
+        return " ".join([Path(words[0]).name, *plain])  # what follows may hold a password
+    except (OSError, IndexError):
         return "a process"

@@ -119,7 +119,7 @@ def show_plan(work: Work, request: DeployRequest, runner: Runner) -> DeployRepor
     seconds = predicted_seconds(work.stack, plan.steps, history.expected(work.state))
     changes = ", ".join(f"{step.service}: {step.action}" for step in plan.changes) or "nothing to do"
     predicted = f"; predicted {seconds:.0f} s" if seconds is not None and plan.changes else ""
-    return DeployReport(
+    report = DeployReport(
         stack=work.found.name,
         project=work.name,
         mode="plan",
@@ -131,6 +131,7 @@ def show_plan(work: Work, request: DeployRequest, runner: Runner) -> DeployRepor
         predicted=seconds,
         plain_command=list(commands.plain_up(work.project)),
     )
+    return clean(report, work.redactor)
 
 
 def apply(work: Work, plan: Plan, runner: Runner) -> DeployReport:
@@ -145,7 +146,7 @@ def apply(work: Work, plan: Plan, runner: Runner) -> DeployReport:
     first = work.moments.get("create", began)
     took = {o.service: {"seconds": o.seconds, "gap": o.gap} for o in outcomes.values() if o.seconds}
     history.remember(work.state, "deploy", seconds, took, not bad)
-    return DeployReport(
+    report = DeployReport(
         stack=work.found.name,
         project=work.name,
         mode="apply",
@@ -163,6 +164,7 @@ def apply(work: Work, plan: Plan, runner: Runner) -> DeployReport:
         recorded=runner.recorded,
         errors=[outcome.reason for outcome in bad],
     )
+    return clean(report, work.redactor)
 
 
 def headline(outcomes: dict[str, ServiceReport], plan: Plan, seconds: float) -> str:
@@ -273,14 +275,17 @@ def reopened(work: Work) -> Work:
 
 
 def clean(report: DeployReport, redactor: Redactor) -> DeployReport:
-    """The report without any secret that a service may have said."""
+    """The report without any secret that a service may have said, or that its files hold."""
     hide = redactor.text
     outcomes = {
         name: o.model_copy(update={"reason": hide(o.reason), "proof": hide(o.proof)})
         for name, o in report.outcomes.items()
     }
-    texts = {"errors": [hide(e) for e in report.errors], "findings": [hide(f) for f in report.findings]}
-    return report.model_copy(update={"outcomes": outcomes, "headline": hide(report.headline), **texts})
+    texts = {key: [hide(line) for line in getattr(report, key)] for key in ("errors", "findings", "orphans")}
+    plan = redactor.rows(report.plan, names=("service", "action"))
+    return report.model_copy(
+        update={"outcomes": outcomes, "headline": hide(report.headline), "plan": plan, **texts}
+    )
 
 
 def redactor_of(work: Work) -> Redactor:

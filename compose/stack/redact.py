@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -40,6 +40,19 @@ class Redactor:
             if value in text:
                 text = text.replace(value, HIDDEN)
         return text
+
+    def rows(self, rows: Iterable[Mapping[str, Any]], names: Collection[str] = ()) -> list[dict[str, Any]]:
+        """The rows of a table with every secret replaced.
+
+        Args:
+            names: Columns that are names and no text: they stay as they are.
+        """
+        return [{key: value if key in names else self._shown(value) for key, value in row.items()} for row in rows]
+
+    def _shown(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._shown(item) for item in value]
+        return self.text(value) if isinstance(value, str) else value
 
     def also(self, values: Iterable[str]) -> Redactor:
         """A redactor that knows more secrets, and the forms they take in URLs and compose files."""

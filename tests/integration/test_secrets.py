@@ -22,6 +22,7 @@ CANARIES = {
     "file": "canary-secret-file-55de",
     "url": "canary-in-url-20aa",
     "config": "canary-inline-config-c3c3",
+    "check": "canary-in-health-check-6b1e",
 }
 PROJECT = f"""
 services:
@@ -33,6 +34,11 @@ services:
       API_TOKEN: {CANARIES["written"]}
       DATABASE_URL: postgres://app:{CANARIES["url"]}@db/app
     secrets: [key]
+    healthcheck: {{test: [CMD-SHELL, "redis-cli -a ${{CACHE_PASSWORD}} ping"]}}
+  waits:
+    image: {images.BUSYBOX}
+    depends_on: {{talks: {{condition: service_completed_successfully}}}}
+    x-ops: {{probe: {{exec: [redis-cli, -a, "${{CACHE_PASSWORD}}", ping]}}}}
   works:
     image: {images.BUSYBOX}
     init: true
@@ -51,7 +57,8 @@ def project(prefect_lab: PrefectLab, tmp_path: Path) -> Path:
     images.busybox()
     (tmp_path / "compose.yml").write_text(PROJECT)
     (tmp_path / "key.txt").write_text(CANARIES["file"] + "\n")
-    (tmp_path / "secrets.env").write_text(f"DB_PASSWORD='{CANARIES['DB_PASSWORD']}'\n")
+    lines = f"DB_PASSWORD='{CANARIES['DB_PASSWORD']}'\nCACHE_PASSWORD={CANARIES['check']}\n"
+    (tmp_path / "secrets.env").write_text(lines)
     return tmp_path
 
 
@@ -87,16 +94,22 @@ def test_canaries_stay_hidden(prefect_lab: PrefectLab, project: Path) -> None:
     try:
         with CommandLines() as lines:
             for verb in ("plan", "deploy", "verify", "plan"):
-                done = prefect_lab.ops(verb, *words)
-                said += done.stdout + done.stderr
-            run = prefect_lab.begin(
-                "deploy/any", stack="", files=[words[1]], env_files=[words[3]], project_name=name
-            )
-            assert prefect_lab.ended(run) == "FAILED"
+                taken = ("--accept", "command-missing") if verb == "deploy" else ()
+                for form in ([], ["--json"]):
+                    done = prefect_lab.ops(verb, *words, *taken, *form)
+                    said += done.stdout + done.stderr
+            said += prefect_lab.ops("status", *words, "--json").stdout
+            for mode, end in (("plan", "COMPLETED"), ("apply", "FAILED")):
+                run = prefect_lab.begin(
+                    "deploy/any", stack="", mode=mode, accept=["command-missing"], files=[words[1]],
+                    env_files=[words[3]], project_name=name,
+                )  # fmt: skip
+                assert prefect_lab.ended(run) == end
     finally:
         docker("compose", "-p", name, "-f", words[1], "--env-file", words[3], "down", "-v", "-t", "0")
     assert "exited with code 3" in said
     assert "I know" in said
+    assert "equivalent of the health check `redis-cli -a" in said
     assert not [canary for canary in CANARIES.values() if canary in said]
     assert not lines.found
     prefect_lab.service.stop()
