@@ -95,6 +95,8 @@ class Nodes:
         return partial(begin, self.work, step, sharers)
 
     def _await(self, step: Step) -> Callable[[], Proof]:
+        if step.action is Action.REMOVE:
+            return lambda: Proof("removed", "scaled to zero", 0.0)
         return partial(await_ready, self.work, step, self.watch)
 
 
@@ -113,7 +115,7 @@ def _creatable(work: Work, plan: Plan) -> list[str]:
 
 def _by_compose(step: Step) -> bool:
     """True when Compose brings it to run: two at once would both make a network that is missing."""
-    return step.by_compose or step.action in {Action.CREATE, Action.RECREATE}
+    return step.by_compose or step.action in {Action.CREATE, Action.RECREATE, Action.REMOVE}
 
 
 def _create(work: Work, services: list[str]) -> str:

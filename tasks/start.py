@@ -47,11 +47,19 @@ def begin(work: Work, step: Step, sharers: Sequence[str] = ()) -> str:
     """
     work.journal(f"start:{step.service}", "begin", action=step.action.value)
     work.moments[f"turn:{step.service}"] = time.monotonic()
-    if step.action is Action.RECREATE:
+    if step.action in {Action.RECREATE, Action.REMOVE}:
         _converge(work, step, sharers)
     elif step.action is Action.CREATE and not work.made.get(step.service):
         with ONE_BY_ONE:
             _converge(work, step)
+    if step.action is not Action.REMOVE:
+        _run(work, step)
+    work.moments[f"started:{step.service}"] = time.monotonic()
+    work.journal(f"start:{step.service}", "end")
+    return step.action.value
+
+
+def _run(work: Work, step: Step) -> None:
     with AT_ONCE:
         if step.action is Action.RESTART:
             work.moments[f"stop:{step.service}"] = time.monotonic()
@@ -62,9 +70,6 @@ def begin(work: Work, step: Step, sharers: Sequence[str] = ()) -> str:
             work.cli.run(argv, limit=WITH_STOP, where=step.service)
         elif step.action is not Action.RESTART:
             _start(work, step)
-    work.moments[f"started:{step.service}"] = time.monotonic()
-    work.journal(f"start:{step.service}", "end")
-    return step.action.value
 
 
 def _converge(work: Work, step: Step, sharers: Sequence[str] = ()) -> None:

@@ -26,6 +26,7 @@ class Action(StrEnum):
     START = "start"
     RUN_AGAIN = "run again"
     UNCHANGED = "unchanged"
+    REMOVE = "remove"
     DONE = "done"
     NONE = "none"
 
@@ -123,7 +124,7 @@ def decide(stack: Stack, observed: Observed, evidence: Evidence, scope: Iterable
     orphans = tuple(c.name for c in observed.containers if c.service not in known)
     missing = {
         step.service: stack[step.service].image for step in steps
-        if step.action is not Action.NONE and evidence.images.get(step.service) is None
+        if step.action not in {Action.REMOVE, Action.NONE} and evidence.images.get(step.service) is None
     }  # fmt: skip
     return Plan(tuple(steps), orphans, missing)
 
@@ -147,7 +148,8 @@ def _decision(
     stack: Stack, service: Service, containers: tuple[Container, ...], evidence: Evidence
 ) -> tuple[Action, tuple[str, ...], bool]:
     if service.replicas == 0:
-        return Action.NONE, ("it is scaled to zero",), False
+        action = Action.REMOVE if containers else Action.NONE
+        return action, ("it is scaled to zero",), False
     if not containers:
         return Action.CREATE, ("no container yet",), False
     if _must_recreate(service, containers, evidence):

@@ -11,14 +11,14 @@ from compose.stack.errors import Exit
 from compose.stack.phases import Phase
 from compose.stack.plan import Action, Plan
 
-GOOD = {"ready", "completed", "unchanged", "running", "done", "none"}
+GOOD = {"ready", "completed", "unchanged", "running", "done", "removed", "none"}
 
 
 class ServiceReport(BaseModel):
     """One service's part.
 
     Args:
-        state: ready, running (nothing proves more), completed, unchanged, done, failed, upstream failed.
+        state: ready, running (nothing proves more), completed, unchanged, done, removed, failed, upstream failed.
         seconds: From its turn to ready.
         gap: Seconds without it, when it was replaced.
         began, ended: Seconds since the walk began.

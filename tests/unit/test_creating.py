@@ -51,10 +51,13 @@ class World:
 
     def run(self, argv: Sequence[str], **_: Any) -> str:
         """`up --no-start` of all, or of the services named at its end."""
-        named = tuple(name for name in argv if name in STACK.services)
+        named = tuple(name for name in argv if name in {*STACK.services, "zero"})
         self.creations.append(named)
         if "gpu" in (named or STACK.services):
             raise Failed(f"{SAID} with canary-token", where="create")
+        if "zero" in named:
+            del self.there["zero"]
+            return ""
         for name in named:
             self.there[name] = Container(name, f"p-{name}-1", name, state="created", image_id="i")
         return ""
@@ -118,3 +121,15 @@ def test_what_is_there_does_not_wait_for_the_creation(work: Work) -> None:
     assert "create" not in nodes["ready:old"].waits_for
     assert nodes["ready:web"].optional == ("create",)
     assert "create" not in nodes["ready:after"].waits_for, "it waits through gpu"
+
+
+def test_what_is_scaled_to_zero_is_taken_away_and_not_waited_for(work: Work) -> None:
+    """Its containers go, nothing is started, and the report calls that right."""
+    zero = parse_stack({"name": "p", "services": {"zero": {"image": "x", "deploy": {"replicas": 0}}}})
+    world = cast(World, work.engine)
+    world.there = {"zero": Container("zero", "p-zero-1", "zero", state="running", image_id="i")}
+    work.stack, work.seen = zero, world.glance("p")
+    report = apply(work, decide(zero, work.seen, Evidence(images={"zero": "i"})), ThreadRunner())
+    assert (report.outcomes["zero"].state, report.exit_code) == ("removed", 0)
+    assert not world.there
+    assert world.creations == [("zero",)]

@@ -169,3 +169,11 @@ def test_the_prediction_is_the_longest_chain() -> None:
     steps = plan(found).steps
     assert predicted_seconds(found, steps, {"a": 1.0, "b": 2.0, "c": 2.5}) == 3.0
     assert predicted_seconds(found, steps, {"a": 1.0}) is None
+
+
+def test_scaled_to_zero_takes_its_containers_away() -> None:
+    """As plain `up` would; without containers there is nothing to do, and no image is needed for either."""
+    zero = stack(a={"image": "x", "deploy": {"replicas": 0}})
+    there = plan(zero, container("a"), images={"a": None})
+    assert (there.step("a").action, dict(there.images)) == (Action.REMOVE, {})
+    assert plan(zero).step("a").action is Action.NONE
