@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 
 from compose.stack.errors import Refused
+from compose.stack.variables import quoted
 
 _STATEMENT = re.compile(r"[^\S\n]*(?:export[^\S\n]+)?([\w.\[\]-]+)[^\S\n]*(?:([=:])[^\S\n]*|(?=\n|\Z))")
 _QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""", re.DOTALL)
 
 _ONE_LINE = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*=[ \t]*['\"]?([^'\"\r\n]*)", re.MULTILINE)
+
+_PLAIN = re.compile(r"[\w.,:;@%/+=-]*", re.ASCII)
+"""What means the same without quotes."""
 
 
 def parse(text: str, where: str = ".env") -> dict[str, str]:
@@ -62,6 +66,6 @@ def append(text: str, values: Mapping[str, str], comment: str = "") -> str:
     if not values:
         return text
     lines = [f"# {comment}"] if comment else []
-    lines += [f"{name}={value}" for name, value in values.items()]
+    lines += [f"{name}={value if _PLAIN.fullmatch(value) else quoted(value)}" for name, value in values.items()]
     glue = "" if not text or text.endswith("\n") else "\n"
     return text + glue + "\n".join(lines) + "\n"

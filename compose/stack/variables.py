@@ -32,10 +32,11 @@ def split_secrets(values: Mapping[str, str], flat: str = "") -> tuple[dict[str, 
 
 def env_file_text(values: Mapping[str, str]) -> str:
     """An env file that Compose reads back to exactly these values."""
-    return "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(values.items()))
+    return "".join(f"{name}={quoted(value)}\n" for name, value in sorted(values.items()))
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A value as an env file holds it, so that Compose reads back exactly this."""
     if "'" not in value and "\n" not in value and "\\" not in value:
         return f"'{value}'"
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("\n", "\\n")

@@ -42,6 +42,18 @@ services:
       - {type: bind, source: ./asked, target: /asked, bind: {create_host_path: true}}
 """
 
+PASSWORDS = ("p$word #1", "it's", "a\\b${HOME}", "#1", '"x"', "plain")
+
+
+def test_what_we_write_compose_reads(tmp_path: Path) -> None:
+    """Passwords of every kind arrive in a container as they were given."""
+    names = {f"P{number}": value for number, value in enumerate(PASSWORDS)}
+    (tmp_path / ".env").write_text(dotenv.append("", names))
+    given = ", ".join(f'{name}: "${{{name}}}"' for name in names)
+    (tmp_path / "compose.yml").write_text(f"services: {{a: {{image: x, environment: {{{given}}}}}}}\n")
+    stack = parse_stack(ComposeCli().render(Project((str(tmp_path / "compose.yml"),), "p")))
+    assert stack["a"].environment == names
+
 
 def test_what_compose_accepts_is_read_alike(tmp_path: Path) -> None:
     """Env files, lone equals signs and options that Compose leaves out of what it prints."""

@@ -55,3 +55,13 @@ def test_append_leaves_every_line_as_it_is():
     after = append(before, {"B": "x"}, "generated")
     assert after == "# keep\nA = 1\n# generated\nB=x\n"
     assert append(before, {}) == before
+
+
+@pytest.mark.parametrize(
+    "value", ["p$word #1", "it's", "a\\b", "two words", "#1", '"x"', "a\nb", " x ", "", "plain/1+2="]
+)
+def test_what_is_added_is_read_back(value):
+    """A password with a dollar, a hash or a quote is the same password for us and for Compose."""
+    text = append("", {"PASSWORD": value})
+    assert parse(text) == {"PASSWORD": value}
+    assert text == f"PASSWORD={value}\n" or "'" in text or '"' in text
