@@ -73,9 +73,11 @@ class Up:
         from tasks.stacks import OWN, OWN_FILES, own_project, own_recipes
 
         home, settings = self.session.home, self.session.settings
-        file = OWN / OWN_FILES.get(self.request.stack, OWN_FILES["light"])
+        own = not self.request.files and self.request.stack in OWN_FILES
+        file = OWN / OWN_FILES[self.request.stack if own else "light"]
         kept = remember_settings(home, os.environ, (file, own_recipes(self.request.stack)))
-        project = self.request.project_name or own_project(self.request.stack, settings)
+        named = self.request.project_name if own else ""  # the name of another project says nothing of our stores
+        project = named or own_project(self.request.stack if own else "light", settings)
         made = ensure_secrets(home, os.environ, file, project, adopt=self.adopt_secrets)
         if made:
             log.info("generated %s in %s", ", ".join(made), home.env_file)

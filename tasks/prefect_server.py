@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from blocks import prefect_ui, systemd
 from blocks.home import Home
@@ -29,6 +31,14 @@ def prefect_environment(home: Home, settings: Mapping[str, str]) -> dict[str, st
     """The variables of the server, of the worker, and of every command that talks to them."""
     made = variables(str(home.prefect), settings["OPS_PREFECT_PORT"], home.prefect_auth())
     return {**made, "OPS_HOME": str(home.path)}
+
+
+def environment_stamp(stamp: Path = Path(sys.prefix) / ".ops-stamp") -> str:
+    """What tells this Python environment from the one before an upgrade; who runs on another is started anew."""
+    try:
+        return hashlib.sha256(stamp.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,8 @@ class PrefectService:
         return [name for name in (WORKER, SERVER) if any([self.keeper.stop(name), self.detached.stop(name)])]
 
     def _begin(self, name: str) -> bool:
-        argv, environment = self.command(name), prefect_environment(self.home, self.settings)
+        argv = self.command(name)
+        environment = {**prefect_environment(self.home, self.settings), "OPS_ENVIRONMENT": environment_stamp()}
         if self.keeper.current(name, argv, environment):
             return False
         if self.keeper.running(name):

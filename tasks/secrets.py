@@ -11,9 +11,10 @@ from pathlib import Path
 from blocks.files import write_private
 from blocks.home import Home
 from blocks.machine import ask
+from compose.stack.errors import Failed
 from compose.stack.preflight.documents import read
 from compose.stack.redact import is_secret_name
-from compose.stack.settings import DEFAULTS, SECRETS, SecretState, effective, secrets_to_generate
+from compose.stack.settings import DEFAULTS, SECRETS, SecretState, effective, secrets_to_generate, without_links
 from compose.stack.variables import names_used
 
 log = logging.getLogger("ops.secrets")
@@ -33,7 +34,7 @@ def remember_settings(home: Home, environment: Mapping[str, str], files: Iterabl
     Args:
         files: Our own compose files: every variable that they use is a setting.
     """
-    stored = home.stored()
+    stored, environment = home.stored(), without_links(environment)
     effective(environment, stored)  # nothing bad is remembered
     texts = [file.read_text(encoding="utf-8") for file in files if file.exists()]
     names = {*DEFAULTS, *OTHERS, *(name for text in texts for name in names_used(text))} - set(SECRETS)
@@ -116,8 +117,14 @@ def _state(
 def _volume_exists(project: str, volume: str) -> bool:
     label = "label=com.docker.compose"
     filters = ("--filter", f"{label}.project={project}", "--filter", f"{label}.volume={volume}")
-    code, found, _ = ask(("docker", "volume", "ls", "-q", *filters))
-    return code == 0 and bool(found)
+    code, found, said = ask(("docker", "volume", "ls", "-q", *filters))
+    if code:  # taken for absent, the password of a database that is there would be made anew
+        raise Failed(
+            f"whether the volume {volume} is there cannot be told: {said or f'exit code {code}'}",
+            where=project,
+            next="./ops doctor",
+        )
+    return bool(found)
 
 
 def _adopted(home: Home) -> dict[str, str]:

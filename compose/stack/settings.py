@@ -45,6 +45,7 @@ def effective(environment: Mapping[str, str], stored: Mapping[str, str]) -> dict
 
     Raises Refused with all bad values at once.
     """
+    environment = without_links(environment)
     values = {name: environment.get(name) or stored.get(name) or default for name, default in DEFAULTS.items()}
     problems = [problem for name, value in values.items() if (problem := _problem(name, value))]
     problems += _ports_used_twice(values)
@@ -53,6 +54,11 @@ def effective(environment: Mapping[str, str], stored: Mapping[str, str]) -> dict
     if problems:
         raise Refused("; ".join(problems), where="settings", next="correct the variable or the line in .env")
     return values
+
+
+def without_links(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what Kubernetes and Docker links put there, `REDIS_PORT=tcp://10.0.0.1:6379`."""
+    return {name: value for name, value in environment.items() if not (name.endswith("_PORT") and "://" in value)}
 
 
 def _problem(name: str, value: str) -> str:

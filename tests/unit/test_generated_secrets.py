@@ -3,7 +3,7 @@
 import pytest
 
 from blocks.home import Home
-from compose.stack.errors import Refused
+from compose.stack.errors import Failed, Refused
 from tasks import secrets
 from tasks.secrets import ensure_secrets, remember_settings, secret_stores
 
@@ -112,3 +112,18 @@ def test_settings_from_the_environment_are_remembered(home, tmp_path):
     assert home.stored()["HEALTH_ALERT_WEBHOOK"] == "https://u/token"
     assert home.settings({})["OPS_PREFECT_PORT"] == "21200"
     assert home.settings({})["REDIS_PORT"] == "7000"
+
+
+@pytest.mark.parametrize(("code", "said"), [(1, "Cannot connect"), (124, "docker did not answer in 20 s")])
+def test_no_password_is_made_when_the_volume_cannot_be_looked_for(home, light, monkeypatch, code, said):
+    """An engine that does not answer is not a store that is not there."""
+    monkeypatch.setattr(secrets, "ask", lambda argv: (code, "", said))
+    with pytest.raises(Failed, match=f"postgres_data.*{said}"):
+        ensure_secrets(home, {}, light, "t")
+    assert home.stored() == {}
+
+
+def test_links_of_kubernetes_are_no_settings(home):
+    """`REDIS_PORT=tcp://…` comes from another program: it is neither refused nor remembered."""
+    assert remember_settings(home, {"REDIS_PORT": "tcp://10.0.0.1:6379"}, []) == ()
+    assert home.settings({"REDIS_PORT": "tcp://10.0.0.1:6379"})["REDIS_PORT"] == "6379"
