@@ -27,9 +27,17 @@ def lock_path(engine: str, project: str) -> Path:
         engine: The engine's id.
         project: The compose project's name.
     """
-    place = next(p for p in PLACES if p.is_dir() and os.access(p, os.W_OK))
+    place = next((p for p in PLACES if _for_all(p)), PLACES[-1])
     digest = hashlib.sha256(f"{engine}/{project}".encode()).hexdigest()[:16]
     return place / f"sutazai-ops-{digest}.lock"
+
+
+def _for_all(place: Path) -> bool:
+    """True where everybody may write: a place that only root may use would part root from the others."""
+    try:
+        return place.is_dir() and bool(place.stat().st_mode & 0o002)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
@@ -140,13 +148,23 @@ def lock_holder(engine: str, project: str) -> str | None:
 
 
 def _open(path: Path) -> int:
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise Refused(f"the lock file cannot be opened: {error.strerror}", where=str(path)) from None
-    with contextlib.suppress(OSError):
-        os.fchmod(handle, 0o666)  # other users of the same engine take the same lock
-    return handle
+    """The lock's file, made when it is not there.
+
+    Never opened with O_CREAT once it is there: in a sticky directory the kernel refuses that for a file of
+    another user, root included (fs.protected_regular, proc_sys_fs(5)).
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    for how in (flags, flags | os.O_CREAT | os.O_EXCL, flags):  # the last: somebody else made it meanwhile
+        try:
+            handle = os.open(path, how, 0o666)
+        except (FileNotFoundError, FileExistsError):
+            continue
+        except OSError as error:
+            raise Refused(f"the lock file cannot be opened: {error.strerror}", where=str(path)) from None
+        if how & os.O_CREAT:
+            os.fchmod(handle, 0o666)  # other users of the same engine take the same lock
+        return handle
+    raise Refused("the lock file cannot be made", where=str(path), next="try again")
 
 
 def _sign(handle: int, what: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from blocks.lock import lock_holder, shared_lock, stack_lock
+from blocks.lock import lock_holder, lock_path, shared_lock, stack_lock
 from compose.stack.errors import Locked
 
 ENGINE = "t-lock"
@@ -58,3 +61,35 @@ def test_threads_of_one_holder_take_turns() -> None:
         for thread in threads:
             thread.join()
     assert max(most) == 1
+
+
+def test_the_place_is_the_same_for_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that only its owner may write to is none: root and users would take two locks."""
+    mine, ours = tmp_path / "mine", tmp_path / "ours"
+    for place, mode in ((mine, 0o755), (ours, 0o1777)):
+        place.mkdir()
+        place.chmod(mode)
+    monkeypatch.setattr("blocks.lock.PLACES", (tmp_path / "none", mine, ours))
+    assert lock_path(ENGINE, "three").parent == ours
+
+
+def test_a_file_that_is_there_is_opened_without_making_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel refuses O_CREAT on another user's file in a sticky directory, root included."""
+    tmp_path.chmod(0o1777)
+    monkeypatch.setattr("blocks.lock.PLACES", (tmp_path,))
+    with stack_lock(ENGINE, "four", "deploy"):
+        pass
+    made: list[int] = []
+    real = os.open
+
+    def protected(path: Any, flags: int, *rest: Any) -> int:
+        if flags & os.O_CREAT and Path(path).exists() and not flags & os.O_EXCL:
+            raise PermissionError(13, "Permission denied")
+        made.append(flags & os.O_CREAT)
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", protected)
+    with stack_lock(ENGINE, "four", "deploy"):
+        assert "deploy" in str(lock_holder(ENGINE, "four"))
+    assert not any(made)
+    assert lock_path(ENGINE, "four").stat().st_mode & 0o777 == 0o666
