@@ -22,6 +22,8 @@ QUICK = 60.0
 MISSING = "is missing a value"
 WITH_STOP = 900.0
 BUILD = 3600.0
+SAME = {"COMPOSE_PROGRESS": "plain", "COMPOSE_REMOVE_ORPHANS": "false"}
+"""What nobody's environment may change: the form of what is read here, and that orphans stay."""
 TELLS_FALSE = 5
 """From this version on `config` prints `create_host_path` when it is false; before, when it is true."""
 
@@ -59,7 +61,7 @@ class ComposeCli:
                 capture_output=True,
                 text=True,
                 timeout=limit,
-                env={**os.environ, **(self.environment or {})},
+                env={**os.environ, **(self.environment or {}), **SAME},
                 pass_fds=self.keep,
                 check=False,
             )
@@ -85,6 +87,11 @@ class ComposeCli:
     def major(self) -> int:
         """The major version of the plugin; 0 where it does not tell."""
         return (version_of(self.attempt(commands.version()).stdout) or (0,))[0]
+
+    def whole(self, project: Project) -> Project:
+        """The project with all its profiles, which may be running; as it is where a file of theirs is missing."""
+        every = project.with_all_profiles()
+        return project if self.attempt((*commands.config(every), "--quiet")).returncode else every
 
     def flat(self, project: Project) -> str:
         """The project merged into one file, variables left as written."""

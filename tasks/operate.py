@@ -97,7 +97,7 @@ def down(home: Home, ref: StackRef) -> tuple[str, tuple[str, ...]]:
     with stack_lock(engine.id, opened.project, "down") as handle:
         cli = ComposeCli(opened.found.environment, keep=(handle,))
         VerdictStore(opened.found.state).mark_down("./ops down")
-        cli.run(commands.down(opened.found.project), limit=WITH_STOP, where=opened.project)
+        cli.run(commands.down(cli.whole(opened.found.project)), limit=WITH_STOP, where=opened.project)
     return opened.project, tuple(sorted(volume["Name"] for volume in engine.volumes(opened.project)))
 
 
@@ -143,7 +143,7 @@ def destroy(home: Home, ref: StackRef) -> str:
     with stack_lock(engine.id, opened.project, "destroy") as handle:
         VerdictStore(opened.found.state).mark_down("./ops destroy")
         cli = ComposeCli(opened.found.environment, keep=(handle,))
-        cli.run(commands.destroy(opened.found.project), limit=WITH_STOP, where=opened.project)
+        cli.run(commands.destroy(cli.whole(opened.found.project)), limit=WITH_STOP, where=opened.project)
         for reference in engine.tagged(f"{KEEP}/{opened.project}"):
             engine.untag(reference)
     left = inventory(home, ref)

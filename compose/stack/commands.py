@@ -28,6 +28,10 @@ class Project:
     directory: str = ""
     overlays: tuple[str, ...] = ()
 
+    def with_all_profiles(self) -> Project:
+        """The same project with every profile active."""
+        return replace(self, profiles=("*",))
+
     def with_overlay(self, path: str) -> Project:
         """The same project with one more generated file."""
         return self if path in self.overlays else replace(self, overlays=(*self.overlays, path))

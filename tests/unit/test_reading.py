@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from blocks.compose_cli import ComposeCli
+from compose.stack.commands import Project
 from compose.stack.inference import equivalent
 from compose.stack.literals import take_out
 from compose.stack.preflight.documents import read
@@ -73,3 +74,20 @@ def test_whether_a_missing_directory_is_made(
     monkeypatch.setattr(ComposeCli, "attempt", attempt)
     stack = parse_stack(ComposeCli().understood(text))
     assert [mount.create_host_path for mount in stack["a"].mounts] == made
+
+
+def test_nobodys_environment_changes_what_compose_prints_or_removes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress as JSON would empty the dry run, and orphans are never removed unasked."""
+    monkeypatch.setenv("COMPOSE_PROGRESS", "json")
+    monkeypatch.setenv("COMPOSE_REMOVE_ORPHANS", "true")
+    said = ComposeCli({"COMPOSE_REMOVE_ORPHANS": "1"}).run(("env",))
+    assert {"COMPOSE_PROGRESS=plain", "COMPOSE_REMOVE_ORPHANS=false"} <= set(said.splitlines())
+
+
+@pytest.mark.parametrize(("code", "profiles"), [(0, ("*",)), (14, ("loki",))])
+def test_all_profiles_where_their_files_are_there(
+    monkeypatch: pytest.MonkeyPatch, code: int, profiles: tuple[str, ...]
+) -> None:
+    """What may run is taken down with the rest; an env file that only a profile needs is no reason to refuse."""
+    monkeypatch.setattr(ComposeCli, "attempt", lambda _, argv: CompletedProcess(argv, code, "", ""))
+    assert ComposeCli().whole(Project(("c.yml",), profiles=("loki",))).profiles == profiles
