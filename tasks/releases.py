@@ -152,7 +152,7 @@ def record(work: Work, made: tuple[Release, str, dict[str, str]]) -> Release:
 def keep_images(work: Work, release: Release) -> None:
     """Tag a release's images where a run that died has not, and let go those that no kept release needs."""
     keep = f"{KEEP}/{release.project}"
-    wanted = {f"{keep}:{name.lower()}-r{release.number}": image.id for name, image in release.images.items()}
+    wanted = {f"{keep}:{name}-r{release.number}": image.id for name, image in release.images.items()}
     there = work.engine.tagged(keep)
     missing = {tag: image for tag, image in wanted.items() if there.get(tag) != image}
     if not missing:

@@ -258,3 +258,19 @@ def test_env_files_come_back_as_they_were():
     assert service == {"environment": {"OWN": "$MINE", "LEVEL": "costs $$5", "PASSWORD": f"${{{variable}}}"}}
     assert gone == ()
     assert with_environment(flat, recorded, {}, keyed)[2] == ("a.environment.PASSWORD",)
+
+
+def test_services_that_differ_in_case_keep_their_own_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Web` and `web` are two services to Compose: each has a tag of its own."""
+    from types import SimpleNamespace
+
+    from tasks import releases
+
+    tags: dict[str, str] = {}
+    engine = SimpleNamespace(tagged=lambda keep: dict(tags), tag=lambda image, tag: tags.update({tag: image}))
+    monkeypatch.setattr(releases, "store", lambda work: SimpleNamespace(all=list))
+    monkeypatch.setattr(releases, "kept_images", lambda all_releases: {"1", "2"})
+    images = {"Web": SimpleNamespace(id="1"), "web": SimpleNamespace(id="2")}
+    made = SimpleNamespace(project="p", number=3, images=images)
+    releases.keep_images(SimpleNamespace(engine=engine), made)  # type: ignore[arg-type]
+    assert tags == {"sutazai-ops-keep/p:Web-r3": "1", "sutazai-ops-keep/p:web-r3": "2"}
