@@ -243,6 +243,8 @@ def judge(report: Report, standing: Standing | None) -> tuple[Standing | None, C
     if verdict is Verdict.MAINTENANCE or (standing and report.began < standing.began):
         return standing, None
     level = _failed_at(report) if verdict is Verdict.FAILED else report.level
+    if report.trouble:  # nobody was asked: what failed deeper down is not taken back
+        level = level_to_run(level, standing)
     if standing and standing.verdict is verdict:
         kept = replace(standing, level=level, began=report.began, reasons=report.reasons)
         return kept, None

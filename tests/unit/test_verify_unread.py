@@ -15,7 +15,7 @@ from blocks.verdict_store import VerdictStore
 from compose.stack.commands import Project
 from compose.stack.errors import Failed, OpsError, Refused
 from compose.stack.service import parse_stack
-from compose.stack.verdicts import Level, Verdict
+from compose.stack.verdicts import Level, Standing, Verdict
 from compose.stack.verification import VerifyRequest
 from tasks import verify
 from tasks.operate import Opened
@@ -65,6 +65,17 @@ def test_files_that_cannot_be_read_are_a_failure_told_once(home: Home, monkeypat
     standing = VerdictStore(home.stack("shop")).standing()
     assert standing is not None
     assert standing.level is Level.ALIVE, "any level sees that it is over"
+
+
+def test_a_deeper_failure_is_not_forgotten(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were away for a while take nothing back: the next check is as deep as the last failure."""
+    monkeypatch.setattr(verify, "open_stack", missing)
+    store = VerdictStore(home.stack("shop"))
+    store.keep(Standing(Verdict.FAILED, Level.WORKING, 1.0, 1.0, ("web: broken",)), [])
+    assert look(home, Told()).change is None
+    standing = store.standing()
+    assert standing is not None
+    assert standing.level is Level.WORKING
 
 
 def test_a_stack_that_nobody_knows_is_bad_input(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
