@@ -32,7 +32,7 @@ def test_what_is_no_backup_is_named_and_left_alone(tmp_path: Path, monkeypatch: 
         target.put(f"{lab.identity.stack_id}/backups/{name}", b"{}")
     opened = SimpleNamespace(found=SimpleNamespace(name="light"))
     monkeypatch.setattr(shelves, "open_stack", lambda home, ref: opened)
-    monkeypatch.setattr(shelves, "configured", lambda home, to: (target,))
+    monkeypatch.setattr(shelves, "configured", lambda home, to, beside=False: (target,))
     found = shelves.gather(lab.home, StackRef())
     assert found.chosen("last") == made.id
     assert [view.id for view in found.views] == [made.id]
