@@ -323,10 +323,10 @@ class Engine:
             member = archive.extractfile(archive.next() or path)
             return member.read(65536).decode(errors="replace").strip() if member else None
 
-    def volumes(self, project: str) -> tuple[Mapping[str, Any], ...]:
-        """The volumes that carry a project's label."""
+    def volumes(self, project: str = "") -> tuple[Mapping[str, Any], ...]:
+        """The volumes that carry a project's label; all volumes without one."""
         with talking():
-            found = self.client.api.volumes(filters={"label": f"{PROJECT}={project}"})
+            found = self.client.api.volumes(filters={"label": f"{PROJECT}={project}"} if project else None)
         return tuple(found.get("Volumes") or ())
 
 

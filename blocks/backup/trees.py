@@ -102,6 +102,9 @@ class LocalTree:
             raise Failed(f"cannot be read: {error.strerror}", where=str(self.root)) from error
         try:
             found = os.stat(self.root.name or ".", dir_fd=parent, follow_symlinks=False)
+            if stat.S_ISLNK(found.st_mode):
+                what = "is a link: only that would be read, and nothing of what it leads to"
+                raise Failed(what, where=str(self.root), next="name what it leads to")
             if stat.S_ISDIR(found.st_mode):
                 yield from self._directory(parent, self.root.name or ".", ".", found, xattrs)
             else:
@@ -143,6 +146,19 @@ class LocalTree:
             yield _entry(path, "file", found, kept), found, place, name
         else:
             self.skipped.append(path)
+
+
+def number_of(path: Path) -> tuple[int, int]:
+    """Device and number of a file or directory: another one at the same path has others.
+
+    Raises:
+        Failed: It is not there, or cannot be seen.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise Failed(f"cannot be read: {error.strerror}", where=str(path)) from error
+    return found.st_dev, found.st_ino
 
 
 def _entry(path: str, kind: Kind, found: os.stat_result, xattrs: dict[str, str], link: str = "") -> Entry:

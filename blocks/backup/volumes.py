@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,14 +38,18 @@ def local_path(engine: Engine, place: Place, image: str = "") -> Path | None:
     """The directory of this host that is a volume or bind mount for sure; None where that cannot be told.
 
     The engine may run elsewhere, or in a container of its own: what it sees there and what we see here must
-    have the same change time, to the nanosecond, and the same mode.
+    have the same change time, to the nanosecond, and the same mode. Links on the way are resolved: it is never
+    one itself.
 
     Args:
         image: Any that is here; one is looked for when empty.
     """
     if not is_local(engine) or place.kind not in ("volume", "anonymous", "bind"):
         return None
-    path = Path(place.source if place.kind == "bind" else _mountpoint(engine, place.source))
+    lies = place.source if place.kind == "bind" else _volume_path(engine, place.source)
+    if not lies:
+        return None
+    path = Path(os.path.realpath(lies))
     with mounted(engine, place, image) as container:
         for _ in range(3):
             with talking():
@@ -58,9 +63,28 @@ def local_path(engine: Engine, place: Place, image: str = "") -> Path | None:
     return None
 
 
-def _mountpoint(engine: Engine, volume: str) -> str:
+def _volume_path(engine: Engine, volume: str) -> str:
     with talking():
-        return str(engine.client.api.inspect_volume(volume).get("Mountpoint") or "/nowhere")
+        return lasting_path(engine.client.api.inspect_volume(volume))
+
+
+def lasting_path(volume: Mapping[str, Any]) -> str:
+    """Where a volume's files lie on the engine's host whether or not a container uses it; empty for nowhere.
+
+    What the engine mounts for a volume (`driver_opts` with a type or device, other drivers) lies at its mount
+    point only while a container runs with it, and an empty directory of the same name does afterwards.
+
+    Args:
+        volume: As `docker volume inspect` gives it.
+    """
+    options = {str(key): str(value) for key, value in (volume.get("Options") or {}).items()}
+    if volume.get("Driver") != "local":
+        return ""
+    if not (options.get("type") or options.get("device")):
+        return str(volume.get("Mountpoint") or "")
+    bound = {"bind", "rbind"} & set(options.get("o", "").split(","))
+    device = options.get("device", "")
+    return device if bound and device.startswith("/") else ""
 
 
 def _same(told: dict[str, Any], mtime: int, mode: int) -> bool:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from blocks.host_paths import bind_of
-from compose.stack.backup.facts import Bind, Facts, Found, parse_found
+from compose.stack.backup.facts import Bind, Facts, Found, lies_in_memory, parse_found
 from compose.stack.backup.inventory import Inventory, take_inventory
 from compose.stack.preflight.images import Image, parse_image
 from tasks.work import Work
@@ -28,6 +28,7 @@ def look(work: Work) -> Facts:
         volumes={str(v["Name"]): dict(v.get("Labels") or {}) for v in work.engine.volumes(work.name)},
         binds=binds,
         images=_images(work, found),
+        in_memory=frozenset(str(one["Name"]) for one in work.engine.volumes() if lies_in_memory(one)),
         prefect=any(work.home.prefect.glob("*.db")),
     )
 

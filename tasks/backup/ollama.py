@@ -107,6 +107,9 @@ class OllamaProcedure:
     def _manifests(self) -> Iterator[tuple[Model, Entry, bytes]]:
         tree = LocalTree(self.root, only=lambda path: path.split("/")[0] == "manifests")
         for entry, content in tree.walk() if self.root.is_dir() else ():
+            if entry.path == "manifests" and entry.kind == "symlink":
+                what = "its manifests are a link: models behind it would not be saved"
+                raise Failed(what, where=str(self.root / entry.path), next="OLLAMA_MODELS names their place")
             if content is None or not entry.path.startswith("manifests/"):
                 continue
             if entry.size > BIGGEST_MANIFEST:
@@ -180,8 +183,14 @@ class OllamaProcedure:
 
 
 def _below(root: Path, place: Place, inside: str) -> Path:
+    """The directory itself: a link inside a volume leads somewhere else on this host than in the container."""
     rest = posixpath.relpath(inside, place.target)
-    return root if rest == "." else root / rest
+    for name in () if rest == "." else rest.split("/"):
+        root = root / name
+        if root.is_symlink():
+            what = "it is a link: the models that it leads to would not be saved"
+            raise Failed(what, where=str(root), next="OLLAMA_MODELS names the directory itself")
+    return root
 
 
 def _entry(path: str, found: os.stat_result) -> Entry:

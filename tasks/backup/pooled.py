@@ -20,7 +20,7 @@ from compose.stack.backup.manifest import FileRecord, PoolRecord
 from compose.stack.errors import Failed, OpsError, Refused
 from tasks.backup.pouring import stored
 from tasks.backup.procedure import Saved, Saving
-from tasks.backup.sources import sources_of
+from tasks.backup.sources import Source, sources_of
 
 BIG = 5 * 1024**3
 """Bytes from which a directory goes into the pool where nothing else is said."""
@@ -98,6 +98,7 @@ class PooledProcedure:
     def __init__(self, saving: Saving) -> None:
         self.saving = saving
         self.live = saving.component.manner is Manner.LIVE
+        self.source: Source | None = None
         self.root = Path()
         self.moment: datetime | None = None
         self.downtime: float | None = None
@@ -110,14 +111,16 @@ class PooledProcedure:
     def open(self) -> None:
         """See `Procedure`."""
         saving = self.saving
-        self.root = self._find()
+        self._find()
         if self.live:
             self.moment = datetime.now(UTC)
             return
         self.early()
+        assert self.source is not None
         require_room(saving.spool, self._changed_bytes(), saving.component.name)
         with saving.stopping.stopped(saving.component.services, f"{saving.component.name} is copied") as downtime:
             self.moment = downtime.stopped_at or datetime.now(UTC)
+            self.source.require_same()
             for entry, path in self._walk():
                 downtime.check()
                 self._entries.append(
@@ -158,12 +161,15 @@ class PooledProcedure:
         self._entries.clear()
         self._early.clear()
 
-    def _find(self) -> Path:
+    def _find(self) -> None:
+        """Its directory, once: as it was before anybody stopped."""
+        if self.source is not None:
+            return
         (source,) = sources_of(self.saving.work.engine, self.saving.component)
         if source.path is None:
             where = self.saving.component.name
             raise Failed("its directory is not on this host", where=where, next="x-ops.backup.pool: false")
-        return source.path
+        self.source, self.root = source, source.path
 
     def _walk(self) -> Iterator[tuple[Entry, Path | None]]:
         tree = LocalTree(self.root)
@@ -178,7 +184,7 @@ class PooledProcedure:
         """
         if self._early or self.live:
             return
-        self.root = self.root if self.root.name else self._find()
+        self._find()
         for entry, path in self._walk():
             if path is None:
                 continue

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blocks.backup.spool import copy_tree, keep_stream, require_room
-from blocks.backup.trees import PIECE, LocalTree, Measure, Tree
+from blocks.backup.trees import PIECE, LocalTree, Measure, Tree, number_of
 from blocks.backup.volumes import TarTree, layer_stream, local_path, volume_stream
 from blocks.engine import Engine
 from compose.stack.backup.component import Component, Place
+from compose.stack.errors import Failed
 from compose.stack.preflight.data_paths import covers
 
 
@@ -21,12 +22,14 @@ class Source:
 
     Args:
         path: On this host, where that is the same directory for sure.
+        number: Of that directory, as it was found.
         image: Of which a container is made to read it where it is not.
     """
 
     engine: Engine
     place: Place
     path: Path | None
+    number: tuple[int, int] | None = None
     image: str = ""
 
     @property
@@ -37,6 +40,16 @@ class Source:
     def measure(self) -> Measure | None:
         """What it holds; None where that cannot be told without reading it."""
         return LocalTree(self.path).measure() if self.path else None
+
+    def require_same(self) -> None:
+        """See that the directory is still the one that was found: a stop unmounts what was mounted for it.
+
+        Raises:
+            Failed: Another one lies there now.
+        """
+        if self.path and number_of(self.path) != self.number:
+            what = "another directory lies there since its services were stopped: what they used was unmounted"
+            raise Failed(what, where=str(self.path), next="findmnt, then x-ops.backup.live or a plain volume")
 
     @contextmanager
     def live(self) -> Iterator[Tree]:
@@ -50,6 +63,7 @@ class Source:
     def copied(self, to: Path, check: Callable[[], None]) -> Copied:
         """Copy it to the spool, while nobody writes it."""
         if self.path:
+            self.require_same()
             tree = copy_tree(self.path, to, check)
             return Copied(tree.root)
         with self._stream() as chunks:
@@ -95,8 +109,12 @@ def sources_of(engine: Engine, component: Component) -> tuple[Source, ...]:
         layer = place.target if place.kind == "layer" else ""
         places.setdefault((place.kind, place.source, layer), place)
     kept = [one for one in places.values() if not any(_inside(one, other) for other in places.values())]
-    image = component.image
-    return tuple(Source(engine, place, local_path(engine, place, image), image) for place in kept)
+    return tuple(_source(engine, place, component.image) for place in kept)
+
+
+def _source(engine: Engine, place: Place, image: str) -> Source:
+    path = local_path(engine, place, image)
+    return Source(engine, place, path, number_of(path) if path else None, image)
 
 
 def _inside(one: Place, other: Place) -> bool:

@@ -57,6 +57,7 @@ class Facts:
         volumes: The project's volumes by name, with their labels.
         binds: Host paths that are mounted, by path.
         images: By service.
+        in_memory: Names of volumes that are a file system in memory.
         prefect: Whether this home has a Prefect database of its own.
     """
 
@@ -64,11 +65,22 @@ class Facts:
     volumes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     binds: Mapping[str, Bind] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
+    in_memory: frozenset[str] = frozenset()
     prefect: bool = False
 
     def of(self, service: str) -> tuple[Found, ...]:
         """The containers of one service."""
         return tuple(one for one in self.found if one.service == service)
+
+
+def lies_in_memory(volume: Mapping[str, Any]) -> bool:
+    """Whether a volume is empty again as soon as no container uses it.
+
+    Args:
+        volume: As `docker volume inspect` gives it.
+    """
+    kind = str((volume.get("Options") or {}).get("type") or "")
+    return volume.get("Driver") == "local" and kind in {"tmpfs", "ramfs"}
 
 
 def parse_found(inspect: Mapping[str, Any], changes: Iterable[Mapping[str, Any]]) -> Found | None:

@@ -31,6 +31,7 @@ KINDS = {
 ONLINE = {Kind.POSTGRES, Kind.REDIS, Kind.QDRANT, Kind.OLLAMA, Kind.PREFECT}
 FALLBACK_DATA = {Kind.FAISS: ("/data",)}
 HOSTS_OWN = ("/proc", "/sys", "/dev", "/run", "/var/run", "/etc/localtime", "/etc/timezone", "/lib/modules")
+IN_MEMORY = "it lies in memory (tmpfs): nothing of it outlives a stop of its services"
 BIGGEST_CONFIGURATION = 64 * 1024 * 1024
 
 
@@ -212,8 +213,12 @@ def _waivers(stack: Stack, facts: Facts) -> list[Waiver]:
                 found.setdefault(what, Waiver(what, hint.waive[place.target]))
             elif place.kind == "bind" and _hosts_own(facts, place.source):
                 found.setdefault(what, Waiver(what, "the host's own, no data of this stack"))
+            elif place.source in facts.in_memory:
+                found.setdefault(what, Waiver(what, IN_MEMORY))
         if hint and "layer" in hint.waive and one.written:
             found.setdefault(f"layer of {one.service}", Waiver(f"layer of {one.service}", hint.waive["layer"]))
+    for name in facts.in_memory & set(facts.volumes):
+        found.setdefault(_what("volume", name, stack), Waiver(_what("volume", name, stack), IN_MEMORY))
     return list(found.values())
 
 

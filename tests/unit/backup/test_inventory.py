@@ -215,6 +215,19 @@ def test_waived_by_volume_or_by_path_with_the_reason() -> None:
     assert {w.what: w.reason for w in found.waived} == {"files": "made again every night", "c": "a cache"}
 
 
+def test_a_volume_in_memory_is_waived_by_name() -> None:
+    """The stop that its copy takes would empty it: nothing is saved that looks like something."""
+    facts = facts_of(
+        container("web", [volume("shop_scratch", "/scratch"), volume("shop_kept", "/kept")]),
+        volumes={"shop_scratch": {}, "shop_kept": {}, "shop_unused": {}},
+        in_memory=frozenset({"shop_scratch", "shop_unused", "another"}),
+    )
+    found = take_inventory(stack_of(SHOP), facts)
+    assert list(named(found)) == ["volume-shop_kept"]
+    assert {waiver.what for waiver in found.waived} == {"shop_scratch", "shop_unused"}
+    assert all("memory" in waiver.reason for waiver in found.waived)
+
+
 def test_prometheus_is_stopped_unless_its_admin_interface_is_on() -> None:
     """Only that makes snapshots."""
     for command, manner in (("[]", Manner.STOPPED), ("[--web.enable-admin-api]", Manner.ONLINE)):
