@@ -21,26 +21,30 @@ def bind_of(path: str, most_bytes: int = MANY_BYTES) -> Bind:
     """
     try:
         found = os.stat(path)
-    except OSError:
+    except FileNotFoundError:
         return Bind("missing")
+    except OSError:
+        return Bind("unseen")
     if stat.S_ISREG(found.st_mode):
         return Bind("file", found.st_size, 1)
     if not stat.S_ISDIR(found.st_mode):
         return Bind("special")
-    size, files = _count(Path(path), most_bytes)
-    return Bind("directory", size, files)
+    return _counted(Path(path), most_bytes)
 
 
-def _count(root: Path, most: int) -> tuple[int, int]:
+def _counted(root: Path, most: int) -> Bind:
     size = files = 0
-    for place, directories, names in os.walk(root, onerror=None, followlinks=False):
+    failed: list[OSError] = []
+    for place, directories, names in os.walk(root, onerror=failed.append, followlinks=False):
         directories.sort()
         for name in names:
             try:
                 size += os.lstat(os.path.join(place, name)).st_size
-            except OSError:
+            except FileNotFoundError:
                 continue
+            except OSError as error:
+                failed.append(error)
             files += 1
         if size > most or files > MANY_FILES:
             break
-    return size, files
+    return Bind("directory", size, files, sum(not isinstance(error, FileNotFoundError) for error in failed))

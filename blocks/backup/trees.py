@@ -56,10 +56,12 @@ class LocalTree:
     Args:
         root: Where it is.
         only: Tells by the relative path what is wanted; everything by default.
+        name: What a file is called that is all of it; its own name by default.
     """
 
     root: Path
     only: Callable[[str], bool] = lambda _: True
+    name: str = ""
     skipped: list[str] = field(default_factory=list)
 
     def measure(self) -> Measure:
@@ -108,7 +110,7 @@ class LocalTree:
             if stat.S_ISDIR(found.st_mode):
                 yield from self._directory(parent, self.root.name or ".", ".", found, xattrs)
             else:
-                yield from self._one(parent, self.root.name, self.root.name, found, xattrs)
+                yield from self._one(parent, self.root.name, self.name or self.root.name, found, xattrs)
         except OSError as error:
             raise Failed(f"cannot be read: {error.strerror}", where=str(self.root)) from error
         finally:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from docker.types import Mount
+
 from blocks.backup.trees import PIECE, Changed, Content
 from blocks.container_files import Files
 from blocks.engine import Engine, talking
@@ -50,6 +52,8 @@ def local_path(engine: Engine, place: Place, image: str = "") -> Path | None:
     if not lies:
         return None
     path = Path(os.path.realpath(lies))
+    if os.geteuid() != 0 and not _readable(path):
+        return None
     with mounted(engine, place, image) as container:
         for _ in range(3):
             with talking():
@@ -61,6 +65,18 @@ def local_path(engine: Engine, place: Place, image: str = "") -> Path | None:
             if told and _same(told, here.st_mtime_ns, here.st_mode):
                 return path
     return None
+
+
+def _readable(path: Path) -> bool:
+    """Whether this user may read all of it: what a service keeps to itself is read through the engine."""
+    failed: list[OSError] = []
+    if not os.access(path, os.R_OK):
+        return False
+    for place, _, names in os.walk(path, onerror=failed.append):
+        files = (os.path.join(place, name) for name in names)
+        if failed or not all(os.path.islink(file) or os.access(file, os.R_OK) for file in files):
+            return False
+    return not failed
 
 
 def _volume_path(engine: Engine, volume: str) -> str:
@@ -116,7 +132,7 @@ def mounted(engine: Engine, place: Place, image: str = "") -> Iterator[str]:
             command=["true"],
             name=f"t-volume-{secrets.token_hex(6)}",
             labels=holder_label(),
-            host_config=api.create_host_config(binds=[f"{place.source}:{INSIDE}:ro"]),
+            host_config=api.create_host_config(mounts=[_mount(place)]),
             network_disabled=True,
         )["Id"]
     try:
@@ -124,6 +140,11 @@ def mounted(engine: Engine, place: Place, image: str = "") -> Iterator[str]:
     finally:
         with talking():
             api.remove_container(made, v=True, force=True)
+
+
+def _mount(place: Place) -> Mount:
+    """A path that is not there is refused: the engine would make an empty directory of the short form."""
+    return Mount(INSIDE, place.source, type="bind" if place.kind == "bind" else "volume", read_only=True)
 
 
 def _any_image(engine: Engine) -> str:
@@ -189,10 +210,12 @@ class TarTree:
     Args:
         chunks: The stream.
         below: Where its paths lie in the tree that is saved: `etc/x` for a layer, empty for a volume.
+        name: What a file is called that is all of it.
     """
 
     chunks: Iterator[bytes]
     below: str = ""
+    name: str = ""
     skipped: list[str] = field(default_factory=list)
 
     def walk(self) -> Iterator[tuple[Entry, Content | None]]:
@@ -220,8 +243,10 @@ class TarTree:
             for name, value in member.pax_headers.items()
             if name.startswith(XATTR)
         }
+        inside = self._path(member.name)
+        path = self.name if inside == "." and kind == "file" else inside
         return Entry(
-            self._path(member.name), kind, member.mode & 0o7777, member.uid, member.gid, mtime,
+            path, kind, member.mode & 0o7777, member.uid, member.gid, mtime,
             member.size if kind == "file" else 0, link, attributes,
         )  # fmt: skip
 

@@ -85,7 +85,8 @@ class StackBackupHint(Hints):
     """What the file as a whole says of its backup.
 
     Args:
-        waive: Volumes that are not saved, by their key in the file, with the reason.
+        waive: What is not saved, with the reason: volumes by their key in the file, configuration and build
+            contexts by their path.
     """
 
     waive: dict[str, str] = Field(default_factory=dict)

@@ -28,6 +28,7 @@ from tasks.releases import store
 
 SOURCES = "configuration/sources.tar"
 SECRETS = "configuration/secrets.tar"
+NONE: Mapping[str, str] = {}
 FLAT, RENDERED, IMAGES, RELEASE, STACK = "flat.yaml", "rendered.yaml", "images.json", "release.json", "stack.json"
 
 
@@ -42,10 +43,15 @@ class ConfigurationProcedure:
         self.moment: datetime | None = None
 
     def open(self) -> None:
-        """Read all of it into memory: it is small, and does not change afterwards."""
+        """Read all of it into memory: it is small, and does not change afterwards.
+
+        Raises:
+            Failed: Some of it cannot be read, or is too big; by name.
+        """
         work = self.saving.work
         self.moment = datetime.now(UTC)
         self.found = collect(work, look(work))
+        self.found.whole()
         flat, _ = take_out(work.flat or work.cli.flat(work.project), work.redactor, work.home.keyed_hash)
         self.made = {FLAT: flat.encode(), IMAGES: self._images(), **self._release()}
         self.rendered = work.cli.run(commands.config(work.project)).encode()
@@ -54,10 +60,10 @@ class ConfigurationProcedure:
         """Write the archives; without encryption the secrets are left out, by name."""
         clear = {archive_name(path): data for path, data in self.found.clear.items()} | self.made
         secret = {archive_name(path): data for path, data in self.found.secret.items()} | {RENDERED: self.rendered}
-        files = [self._archive(SOURCES, clear, secret=False)]
+        files = [self._archive(SOURCES, clear, self._links({*clear, *secret}))]
         sealed = self.saving.files.sealed
         if sealed:
-            files.append(self._archive(SECRETS, secret, secret=True))
+            files.append(self._archive(SECRETS, secret))
         return Saved(
             tool="tar",
             tool_version="pax",
@@ -69,7 +75,6 @@ class ConfigurationProcedure:
             moment=self.moment,
             checked="content" if self.saving.verify == "content" else "none",
             left_out=() if sealed else tuple(sorted(self._plain_names(secret))),
-            notes=tuple(self.found.notes),
         )
 
     def close(self) -> None:
@@ -79,21 +84,30 @@ class ConfigurationProcedure:
     def _plain_names(self, secret: Mapping[str, bytes]) -> list[str]:
         return ["/" + name.removeprefix("files/") if name.startswith("files/") else name for name in secret]
 
-    def _archive(self, path: str, members: Mapping[str, bytes], *, secret: bool) -> FileRecord:
+    def _links(self, files: set[str]) -> dict[str, str]:
+        """Links by their name in the archive, but for those that were themselves named, and so followed."""
+        found = {archive_name(path): leads for path, leads in self.found.links.items()}
+        return {name: leads for name, leads in found.items() if name not in files}
+
+    def _archive(self, path: str, members: Mapping[str, bytes], links: Mapping[str, str] = NONE) -> FileRecord:
         size = sum(map(len, members.values()))
         check = Beside(read_tar, path) if self.saving.verify == "content" else None
-        with self.saving.files.file(path, estimate=size, secret=secret) as sink:
-            pour(self.saving, self._packed(members), sink, check)
+        with self.saving.files.file(path, estimate=size, secret=path == SECRETS) as sink:
+            pour(self.saving, self._packed(members, links), sink, check)
             if check is not None:
                 check.finish()
         return stored(sink, path)
 
-    def _packed(self, members: Mapping[str, bytes]) -> Iterator[bytes]:
+    def _packed(self, members: Mapping[str, bytes], links: Mapping[str, str]) -> Iterator[bytes]:
         """An archive, piece by piece."""
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for directory in sorted({above for name in members for above in _directories(name)}):
+            for directory in sorted({above for name in (*members, *links) for above in _directories(name)}):
                 archive.addfile(self._entry(directory, tarfile.DIRTYPE, 0o700))
+            for name, leads in sorted(links.items()):
+                entry = self._entry(name, tarfile.SYMTYPE, 0o777)
+                entry.linkname = leads
+                archive.addfile(entry)
             for name, data in sorted(members.items()):
                 entry = self._entry(name, tarfile.REGTYPE, 0o600)
                 entry.size = len(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,11 @@ from blocks.sources import read_sources
 from compose.stack.backup.configuration import Pattern, holds_secret, ignore_patterns, is_ignored, looks_secret
 from compose.stack.backup.facts import Facts
 from compose.stack.backup.inventory import configuration_binds
+from compose.stack.errors import Failed
+from compose.stack.preflight.data_paths import covers
 from tasks.work import Work
 
+SHOWN = 10
 BIGGEST = 64 * 1024 * 1024
 BIGGEST_CONTEXT = 256 * 1024 * 1024
 MOST_FILES = 20_000
@@ -25,27 +29,55 @@ class Collected:
     Args:
         clear: Those that hold no secret.
         secret: The others.
+        links: What links inside of directories lead to; they are not followed.
         rights: Mode and owner of the files and of the directories above them: a mounted file is read by somebody.
-        notes: What was left out, and why.
+        failed: What should be here and is not, and why.
     """
 
     clear: dict[str, bytes] = field(default_factory=dict)
     secret: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
     rights: dict[str, os.stat_result] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def whole(self) -> None:
+        """See that nothing is missing.
+
+        Raises:
+            Failed: Something is, by name.
+        """
+        if self.failed:
+            more = f"; and {len(self.failed) - SHOWN} more" if len(self.failed) > SHOWN else ""
+            raise Failed(
+                "; ".join(self.failed[:SHOWN]) + more, where="configuration",
+                next="make it readable or smaller, or waive its path in x-ops.backup.waive of the compose file",
+            )  # fmt: skip
 
 
 def collect(work: Work, facts: Facts) -> Collected:
-    """Read everything that the stack's files name, as it was written."""
+    """Read everything that the stack's files name, as it was written, but for what is waived by its path."""
     found = Collected()
+    waived = _waived(work)
     secrets = set(_secret_paths(work))
-    wanted = [*_sources(work), *configuration_binds(facts), *_declared(work, "configs")]
+    wanted = [*_sources(work), *configuration_binds(work.stack, facts), *_declared(work, "configs")]
     for path in dict.fromkeys([*map(_absolute, wanted), *secrets]):
-        for file in _files(path):
-            _take(work, found, file, secret=path in secrets)
+        for file in _files(path, found.failed):
+            if not _covered(waived, str(file)):
+                _take(work, found, file, path, secret=path in secrets)
     for context in _contexts(work):
-        _take_context(work, found, context)
+        if not _covered(waived, str(context)):
+            _take_context(work, found, context, waived)
     return found
+
+
+def _waived(work: Work) -> list[str]:
+    """The paths that the compose file's `x-ops.backup.waive` names: absolute, or from the project's directory."""
+    base = work.project.directory or os.path.dirname(work.project.files[0])
+    return [os.path.abspath(os.path.join(base, key)) for key in work.stack.hints.backup.waive if "/" in key]
+
+
+def _covered(waived: list[str], path: str) -> bool:
+    return any(covers(one, path) for one in waived)
 
 
 def _absolute(path: str) -> str:
@@ -82,25 +114,60 @@ def _contexts(work: Work) -> list[Path]:
     return [path for path in dict.fromkeys(paths) if path.is_dir()]
 
 
-def _files(path: str) -> Iterator[Path]:
-    """A file itself, or the regular files below a directory; links are not followed out of it."""
+def _files(path: str, failed: list[str]) -> Iterator[Path]:
+    """A file itself, or the files and links below a directory; nothing where nothing is."""
     place = Path(path)
-    if place.is_dir():
-        yield from (file for file in sorted(place.rglob("*")) if file.is_file() and not file.is_symlink())
-    elif place.is_file():
+    try:
+        mode = place.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        failed.append(_unread(path, error))
+        return
+    if stat.S_ISDIR(mode):
+        yield from _below(place, failed)
+    elif stat.S_ISREG(mode):
         yield place
 
 
-def _take(work: Work, found: Collected, file: Path, *, secret: bool) -> None:
+def _below(root: Path, failed: list[str], patterns: tuple[Pattern, ...] = ()) -> Iterator[Path]:
+    """Regular files and links, without what the patterns leave out; links are not followed."""
+    walk = os.walk(root, onerror=lambda error: failed.append(_unread(str(error.filename), error)))
+    for directory, names, files in walk:
+        place = Path(directory)
+        below = place.relative_to(root)
+        links = [name for name in names if (place / name).is_symlink()]
+        names[:] = sorted(n for n in names if n not in links and not _drops(patterns, (below / n).as_posix()))
+        for name in sorted([*files, *links]):
+            path = place / name
+            if not is_ignored(patterns, (below / name).as_posix()) and (path.is_symlink() or path.is_file()):
+                yield path
+
+
+def _unread(path: str, error: OSError) -> str:
+    return f"{path} cannot be read ({(error.strerror or str(error)).lower()})"
+
+
+def _take(work: Work, found: Collected, file: Path, path: str, *, secret: bool) -> None:
+    """One file; a link is followed where it was named itself.
+
+    Args:
+        path: What was named.
+    """
     name = str(file)
     try:
-        rights = {str(path): path.stat() for path in (file, *file.parents[:-1])}
+        rights = {str(above): above.stat() for above in file.parents[:-1]}
+        if name != path and file.is_symlink():
+            found.links[name] = os.readlink(file)
+            found.rights |= rights | {name: file.lstat()}
+            return
+        rights[name] = file.stat()
         if rights[name].st_size > BIGGEST:
-            found.notes.append(f"{name} is larger than {BIGGEST >> 20} MiB: not saved")
+            found.failed.append(f"{name} is larger than {BIGGEST >> 20} MiB")
             return
         data = file.read_bytes()
     except OSError as error:
-        found.notes.append(f"{name} cannot be read ({(error.strerror or str(error)).lower()}): not saved")
+        found.failed.append(_unread(name, error))
         return
     if secret or looks_secret(name) or holds_secret(data, work.redactor):
         found.secret[name] = data
@@ -110,29 +177,22 @@ def _take(work: Work, found: Collected, file: Path, *, secret: bool) -> None:
     found.rights |= rights
 
 
-def _take_context(work: Work, found: Collected, context: Path) -> None:
-    """A build context without what its .dockerignore leaves out; bounded, since its image is saved anyway."""
+def _take_context(work: Work, found: Collected, context: Path, waived: list[str]) -> None:
+    """A build context without what its .dockerignore leaves out; bounded, since it lies in memory."""
     ignore = context / ".dockerignore"
-    patterns = ignore_patterns(ignore.read_text(errors="replace") if ignore.is_file() else "")
-    files = list(_within(context, patterns))
-    size = sum(file.stat().st_size for file in files)
+    try:
+        patterns = ignore_patterns(ignore.read_text(errors="replace") if ignore.is_file() else "")
+    except OSError as error:
+        found.failed.append(_unread(str(ignore), error))
+        return
+    files = [file for file in _below(context, found.failed, patterns) if not _covered(waived, str(file))]
+    size = sum(file.lstat().st_size for file in files)
     if len(files) > MOST_FILES or size > BIGGEST_CONTEXT:
-        found.notes.append(f"build context {context}: {len(files)} files, {size >> 20} MiB: too big, not saved")
+        what = f"build context {context} is too big with {len(files)} files and {size >> 20} MiB"
+        found.failed.append(f"{what} (its .dockerignore leaves out)")
         return
     for file in files:
-        _take(work, found, file, secret=False)
-
-
-def _within(context: Path, patterns: tuple[Pattern, ...]) -> Iterator[Path]:
-    for directory, names, files in os.walk(context):
-        place = Path(directory)
-        below = place.relative_to(context)
-        names[:] = sorted(n for n in names if not _drops(patterns, (below / n).as_posix()))
-        for name in sorted(files):
-            path = place / name
-            ignored = is_ignored(patterns, (below / name).as_posix())
-            if not ignored and path.is_file() and not path.is_symlink():
-                yield path
+        _take(work, found, file, str(context), secret=False)
 
 
 def _drops(patterns: tuple[Pattern, ...], path: str) -> bool:

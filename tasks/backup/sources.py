@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ class Source:
         """Where a layer's path lies in the archive."""
         return self.place.target.strip("/") if self.place.kind == "layer" else ""
 
+    @property
+    def name(self) -> str:
+        """What a file is called that is all of it, wherever a link to it leads."""
+        return posixpath.basename(self.place.source if self.place.kind == "bind" else self.place.target)
+
     def measure(self) -> Measure | None:
         """What it holds; None where that cannot be told without reading it."""
         return LocalTree(self.path).measure() if self.path else None
@@ -55,19 +61,19 @@ class Source:
     def live(self) -> Iterator[Tree]:
         """Read it where it lies."""
         if self.path:
-            yield LocalTree(self.path)
+            yield LocalTree(self.path, name=self.name)
             return
         with self._stream() as chunks:
-            yield TarTree(chunks, self.below)
+            yield TarTree(chunks, self.below, self.name)
 
     def copied(self, to: Path, check: Callable[[], None]) -> Copied:
         """Copy it to the spool, while nobody writes it."""
         if self.path:
             self.require_same()
             tree = copy_tree(self.path, to, check)
-            return Copied(tree.root)
+            return Copied(tree.root, name=self.name)
         with self._stream() as chunks:
-            return Copied(None, keep_stream(chunks, to.with_suffix(".stream"), check), self.below)
+            return Copied(None, keep_stream(chunks, to.with_suffix(".stream"), check), self.below, self.name)
 
     @contextmanager
     def _stream(self) -> Iterator[Iterator[bytes]]:
@@ -90,16 +96,17 @@ class Copied:
     root: Path | None
     stream: Path | None = None
     below: str = ""
+    name: str = ""
 
     @contextmanager
     def tree(self) -> Iterator[Tree]:
         """Read it."""
         if self.root:
-            yield LocalTree(self.root)
+            yield LocalTree(self.root, name=self.name)
             return
         assert self.stream is not None
         with self.stream.open("rb") as file:
-            yield TarTree(iter(lambda: file.read(PIECE), b""), self.below)
+            yield TarTree(iter(lambda: file.read(PIECE), b""), self.below, self.name)
 
 
 def sources_of(engine: Engine, component: Component) -> tuple[Source, ...]:

@@ -40,9 +40,9 @@ volumes:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     with laboratory(tmp_path_factory.mktemp("mounts")) as lab:
-        place = lab.place / NAME
+        place = lab.place / "mounts"
         text = PROJECT.format(image=BUSYBOX, place=place, subnet=subnet_of(NAME))
-        project = lab.scratch(NAME, text)
+        project = lab.scratch("mounts", text)
         for name in ("device", "real"):
             (place / name).mkdir()
             (place / name / "file").write_text(f"in {name}\n")
@@ -84,6 +84,17 @@ def test_a_volume_in_memory_is_waived(scene):
     assert "volume-memory" not in [one.name for one in found.components]
     assert [one.reason for one in found.waived if one.what == "memory"]
     assert local_path(work.engine, Place("volume", f"{NAME}_memory")) is None
+
+
+def test_a_file_that_can_be_written_is_data(scene, tmp_path, monkeypatch):
+    """Its service stands still for its copy; by both ways it keeps the name of its mount."""
+    _, work = scene
+    (of,) = [one for one in inventory(work)[1].components if one.name.endswith("linked.db")]
+    for number in range(2):
+        given = saving(work, of, tmp_path / f"spool{number}", Stopper(work))
+        assert saved(given).downtime is not None
+        assert members(given.files.plain[f"{of.name}/data.tar"]) == {"linked.db": b"a database\n" * 10}
+        monkeypatch.setattr("tasks.backup.sources.local_path", lambda *_: None)
 
 
 def test_what_a_link_leads_to_is_saved(scene, tmp_path):

@@ -40,13 +40,21 @@ class Bind:
     """A path of the host that containers mount.
 
     Args:
-        kind: `file`, `directory`, `special` (socket, device), or `missing`.
+        kind: `file`, `directory`, `special` (socket, device), `missing`, or `unseen`: the engine has it where we
+            cannot look.
         bytes: Of all files in it; counting stops at a limit.
+        unread: How much of it could not be looked at.
     """
 
     kind: str
     bytes: int = 0
     files: int = 0
+    unread: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds nothing for sure, as far as it was looked at from here."""
+        return self.kind == "missing" or (self.kind == "directory" and not self.files and not self.unread)
 
 
 @dataclass(frozen=True)

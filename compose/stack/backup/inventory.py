@@ -178,26 +178,22 @@ def _writers_of(facts: Facts, places: Iterable[Place]) -> tuple[str, ...]:
 
 
 def _is_configuration(facts: Facts, places: Sequence[Place]) -> bool:
-    """True for a bind mount that holds what people wrote and no service changes, or that holds nothing."""
+    """True for a bind mount that no service may write and that is small, or that holds nothing for sure."""
     if places[0].kind != "bind":
         return False
     bind = facts.binds.get(places[0].source)
-    if bind is None or bind.kind == "missing" or not bind.files:
-        return True
-    small = bind.bytes <= BIGGEST_CONFIGURATION
-    return small and (bind.kind == "file" or all(place.read_only for place in places))
+    if bind is None or bind.kind == "unseen" or bind.unread:
+        return False
+    return bind.empty or (bind.bytes <= BIGGEST_CONFIGURATION and all(place.read_only for place in places))
 
 
-def configuration_binds(facts: Facts) -> tuple[str, ...]:
+def configuration_binds(stack: Stack, facts: Facts) -> tuple[str, ...]:
     """Host paths of bind mounts that are saved as configuration."""
-    shared = _shared_places(facts)
+    waived = {waiver.what for waiver in _waivers(stack, facts)}
     return tuple(
         source
-        for (kind, source), places in shared.items()
-        if kind == "bind"
-        and _is_configuration(facts, places)
-        and facts.binds.get(source)
-        and not _hosts_own(facts, source)
+        for (kind, source), places in _shared_places(facts).items()
+        if kind == "bind" and source not in waived and _is_configuration(facts, places)
     )
 
 
@@ -226,6 +222,11 @@ def _hosts_own(facts: Facts, source: str) -> bool:
     bind = facts.binds.get(source)
     if bind is not None and bind.kind == "special":
         return True
+    return is_hosts_own(source)
+
+
+def is_hosts_own(source: str) -> bool:
+    """Whether a path belongs to the host itself, whatever is there."""
     return source == "/" or any(covers(place, source) for place in HOSTS_OWN)
 
 

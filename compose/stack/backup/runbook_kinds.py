@@ -22,7 +22,10 @@ def _volume(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     places = component.places if len(component.places) == len(archives) else component.places[:1] * len(archives)
     found: list[Step] = [stop(component, manifest)]
     for name, place in zip(archives, places, strict=False):
-        found += _poured(component, name, place, manifest) if place.kind == "layer" else _unpacked(name, place)
+        if place.kind == "layer":
+            found += _poured(component, name, place, manifest)
+        else:
+            found += _put_back(name, place) if _is_file(component, place) else _unpacked(name, place)
     others = [plain(f) for f in component.files if not plain(f).endswith((".tar", ".jsonl", ".index"))]
     found += [f"Beside it: `{name.replace('`', chr(39))}`." for name in others]
     if component.pool:
@@ -56,6 +59,23 @@ def _unpacked(name: str, place: PlaceRecord) -> list[Step]:
             *data(place),
             *_ASIDE,
             f'tar -xp --numeric-owner --xattrs --same-owner -f {Q(name)} -C "$DATA"',
+        ),
+    ]
+
+
+def _is_file(component: ComponentRecord, place: PlaceRecord) -> bool:
+    """Whether a mount is a single file: the archive of a directory has that directory in it."""
+    return place.kind == "bind" and component.fingerprint.get("directories") == 0
+
+
+def _put_back(name: str, place: PlaceRecord) -> list[Step]:
+    return [
+        "What is there is moved aside, not overwritten.",
+        (
+            f"FILE={Q(place.source)}",
+            'mkdir -p "$(dirname "$FILE")"',
+            'if test -e "$FILE"; then mv "$FILE" "$FILE".before-restore; fi',
+            f'tar -xp --numeric-owner --xattrs --same-owner -f {Q(name)} -C "$(dirname "$FILE")"',
         ),
     ]
 

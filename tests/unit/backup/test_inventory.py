@@ -153,7 +153,7 @@ def test_volumes_that_nobody_mounts_and_anonymous_ones_are_saved() -> None:
 
 
 def test_bind_mounts_are_configuration_data_or_the_hosts_own() -> None:
-    """Small read-only trees and single files are configuration; written directories are data; sockets waived."""
+    """Small read-only trees and files are configuration; what can be written is data; sockets are waived."""
     facts = facts_of(
         container(
             "web",
@@ -176,9 +176,22 @@ def test_bind_mounts_are_configuration_data_or_the_hosts_own() -> None:
         },
     )
     found = take_inventory(stack_of(SHOP), facts)
-    assert named(found) == {"bind-srv-app-uploads": (Kind.VOLUME, Manner.STOPPED, ("web",))}
+    written = (Kind.VOLUME, Manner.STOPPED, ("web",))
+    assert named(found) == {"bind-srv-app-state.json": written, "bind-srv-app-uploads": written}
     assert {waiver.what for waiver in found.waived} == {"/var/run/docker.sock", "/proc"}
-    assert configuration_binds(facts)[:2] == ("/srv/app/nginx.conf", "/srv/app/state.json")
+    assert configuration_binds(stack_of(SHOP), facts) == ("/srv/app/nginx.conf", "/srv/app/empty")
+
+
+@pytest.mark.parametrize(
+    "bind_there", [None, Bind("unseen"), Bind("directory", unread=1), Bind("file", 1, unread=1)]
+)
+def test_what_cannot_be_looked_at_is_data(bind_there: Bind | None) -> None:
+    """On another host, or a directory that its service keeps to itself: it is read through the engine."""
+    binds = {"/srv/mysql": bind_there} if bind_there else {}
+    facts = facts_of(container("legacy", [bind("/srv/mysql", "/var/lib/mysql")]), binds=binds)
+    found = take_inventory(stack_of(SHOP), facts)
+    assert named(found) == {"bind-srv-mysql": (Kind.VOLUME, Manner.STOPPED, ("legacy",))}
+    assert configuration_binds(stack_of(SHOP), facts) == ()
 
 
 def test_what_a_container_wrote_outside_of_volumes_is_saved_or_waived() -> None:

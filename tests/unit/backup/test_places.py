@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from types import SimpleNamespace
 
 import pytest
 
 from blocks.backup.spool import copy_tree
 from blocks.backup.trees import LocalTree, number_of
-from blocks.backup.volumes import lasting_path
+from blocks.backup.volumes import TarTree, lasting_path
 from compose.stack.backup.component import Component, Kind, Manner, Place
 from compose.stack.backup.facts import lies_in_memory
 from compose.stack.errors import Failed
@@ -58,6 +60,19 @@ def test_a_link_is_not_read_in_the_place_of_what_it_leads_to(tmp_path, what) -> 
     ):
         with pytest.raises(Failed, match="is a link"):
             read()
+
+
+def test_a_single_file_keeps_the_name_of_its_mount(tmp_path) -> None:
+    """Wherever a link leads, and whichever way it is read: by that name it is put back."""
+    (tmp_path / "v1.db").write_text("data")
+    place = Place("bind", "/srv/current.db", "/data/app.db")
+    source = Source(SimpleNamespace(), place, tmp_path / "v1.db", number_of(tmp_path / "v1.db"))
+    with source.live() as tree, source.copied(tmp_path / "copy", lambda: None).tree() as copy:
+        assert [e.path for e, _ in tree.walk()] == [e.path for e, _ in copy.walk()] == ["current.db"]
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as made:
+        made.addfile(tarfile.TarInfo("ops-volume"))
+    assert [e.path for e, _ in TarTree(iter([out.getvalue()]), "", source.name).walk()] == ["current.db"]
 
 
 def test_another_directory_after_the_stop_is_not_copied(tmp_path) -> None:

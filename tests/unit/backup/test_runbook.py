@@ -102,6 +102,29 @@ def test_odd_names_run_nothing(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == f"<{ODD}>"
 
 
+def test_a_single_file_is_put_back_in_its_own_place(tmp_path: Path) -> None:
+    """Not into a directory of its name; what is there is kept, and the directory that an engine made of it too."""
+    (tmp_path / "plain" / "bind").mkdir(parents=True)
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv" / "app.db").write_text("old")
+    made, where = manifest(Kind.CHROMADB, sealed=False), str(tmp_path / "srv" / "app.db")
+    change = {
+        "kind": Kind.VOLUME,
+        "name": "bind",
+        "services": (),
+        "places": (PlaceRecord(kind="bind", source=where),),
+    }
+    change |= {"files": (record("bind/data.tar", sealed=False),), "fingerprint": {"files": 1, "directories": 0}}
+    page = runbook(made.model_copy(update={"components": (made.components[0].model_copy(update=change),)}))
+    (put,) = [block for block in blocks(page) if "plain/bind/data.tar" in block and "FILE=" in block]
+    saved = tmp_path / "app.db"
+    saved.write_text("saved")
+    subprocess.run(("tar", "-cf", "plain/bind/data.tar", "app.db"), cwd=tmp_path, check=True)
+    subprocess.run(("sh", "-euc", put), cwd=tmp_path, check=True)
+    assert (tmp_path / "srv" / "app.db").read_text() == "saved"
+    assert (tmp_path / "srv" / "app.db.before-restore").read_text() == "old"
+
+
 def test_it_names_the_tools_that_are_needed() -> None:
     """And none that are not."""
     page = runbook(manifest(Kind.REDIS, sealed=False))
