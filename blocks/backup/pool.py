@@ -77,6 +77,8 @@ class PoolWriter:
             Failed: It is not what its hash says, was changed meanwhile, or no target takes it.
         """
         address, taken = source.address or self._known(source), ""
+        if not address:
+            source.flush()
         if not address and (taker := self._taker(source, compress)):
             taken = self._taken(taker, source)
         address = address or taken or self._hashed(source)

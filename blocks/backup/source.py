@@ -18,8 +18,9 @@ PIECE = 1024 * 1024
 SAMPLE = 256 * 1024
 WORTH = 0.9
 """A sample that shrinks to less than this is compressed."""
-SETTLED = 2_000_000_000
-"""Nanoseconds after which a changed file gets another time for sure."""
+SETTLED = 40_000_000_000
+"""Nanoseconds after which a changed file gets another time for sure, also where a file system has no `flush`:
+Linux writes down within 35 s what lies in memory alone."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Source:
         stamp: How it looked; without one it is read in every backup.
         look: How it looks now.
         path: On this host, where it has one.
+        ours: A copy of ours, which nobody else writes.
     """
 
     name: str
@@ -45,19 +47,41 @@ class Source:
     stamp: Stamp | None = None
     look: Callable[[], Stamp] | None = None
     path: Path | None = None
+    ours: bool = False
 
     @classmethod
-    def of(cls, path: Path, name: str = "", sha256: str = "") -> Source:
+    def of(cls, path: Path, name: str = "", sha256: str = "", *, ours: bool = False) -> Source:
         """A local file.
 
         Args:
             name: Its path where empty.
+            ours: A copy that nobody else writes.
         """
         stamp = Stamp.of(path)
         return cls(
             name=name or str(path), size=stamp.size, open=lambda: read_path(path), sha256=sha256, stamp=stamp,
-            look=lambda: Stamp.of(path), path=path,
+            look=lambda: Stamp.of(path), path=path, ours=ours,
         )  # fmt: skip
+
+    def flush(self) -> None:
+        """Have what programs wrote through memory on the disk, before anything of it is read.
+
+        A page that a program maps and has written can be written again without a new time, until the kernel has
+        written it down: only then the next write shows in the stamp.
+
+        Raises:
+            Failed: It cannot be opened, or its disk fails.
+        """
+        if self.path is None or self.ours:
+            return
+        try:
+            handle = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise Failed(f"cannot be read: {error.strerror}", where=self.name) from error
 
     def hashed(self) -> str:
         """Read it; its SHA-256.

@@ -148,7 +148,7 @@ class PooledProcedure:
                 made, put = self._put_living(entry, copy, changed)
                 listing.add(made, put)
             elif copy:
-                listing.add(entry, self._put(entry, copy))
+                listing.add(entry, self._put(entry, copy, ours=True))
             else:
                 listing.add(entry, self._early[entry.path][1])
         listing.totals.skipped = self._skipped
@@ -223,8 +223,8 @@ class PooledProcedure:
             raise Failed(what, where=str(path), next="stop what writes it, or say x-ops.backup.live")
         return to
 
-    def _put(self, entry: Entry, path: Path) -> Any:
-        put = self.saving.pool.put(PoolSource.of(path, name=self._name(entry)))
+    def _put(self, entry: Entry, path: Path, *, ours: bool = False) -> Any:
+        put = self.saving.pool.put(PoolSource.of(path, name=self._name(entry), ours=ours))
         self.saving.progress(entry.size)
         return put
 
@@ -241,7 +241,7 @@ class PooledProcedure:
         changed.append(entry.path)
         size = copy.stat().st_size
         made = Entry(entry.path, "file", entry.mode, entry.uid, entry.gid, entry.mtime, size)
-        return made, self._put(made, copy)
+        return made, self._put(made, copy, ours=True)
 
     def _source(self, entry: Entry, path: Path) -> PoolSource:
         return PoolSource.of(path, name=self._name(entry))

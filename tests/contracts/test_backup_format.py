@@ -38,8 +38,9 @@ LATER = timedelta(days=3)
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> BackupLab:
-    """A home with one stack."""
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackupLab:
+    """A home with one stack; its files are settled after 2 s: nobody writes them through memory."""
+    monkeypatch.setattr("blocks.backup.source.SETTLED", 2_000_000_000)
     return BackupLab(tmp_path)
 
 

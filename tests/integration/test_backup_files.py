@@ -121,9 +121,10 @@ def test_a_layer_is_saved_by_its_paths(scene, tmp_path):
     assert len({json.loads(line)["path"] for line in lines}) == len(lines)
 
 
-def test_a_big_volume_goes_into_the_pool_and_only_what_changed_is_copied_again(scene, tmp_path):
+def test_a_big_volume_goes_into_the_pool_and_only_what_changed_is_copied_again(scene, tmp_path, monkeypatch):
     """Its writers stand still for the log alone: the big file was in the pool before, and the second time too."""
     project, work = scene
+    monkeypatch.setattr("blocks.backup.source.SETTLED", 2_000_000_000)
     of = replace(component(work, "volume-data"), options={"pool": True})
     lab = PoolLab(tmp_path)
     docker("exec", f"{project.name}-two-1", "touch", "-d", "2026-01-01 00:00:00", "/elsewhere/big")
