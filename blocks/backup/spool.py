@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -10,10 +11,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
 
 from blocks.backup.stop_journal import lives, this_process
-from blocks.backup.trees import LocalTree
+from blocks.backup.trees import PIECE, LocalTree
 from blocks.files import write_private
 from compose.stack.backup.plan import megabytes
 from compose.stack.backup.stop_journal import Holder
@@ -24,6 +26,10 @@ HOLDER = "holder.json"
 SPARE = 64 * 1024 * 1024
 """Bytes that stay free on the spool's disk."""
 LOOK_EVERY = 0.2
+RANGE = 256 * 1024 * 1024
+"""Bytes that are copied between two looks at the stop's limit."""
+BY_HAND = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+"""What the kernel says where it does not copy between two file systems itself."""
 Check = Callable[[], None]
 
 
@@ -115,6 +121,40 @@ def copy_tree(source: Path, to: Path, check: Check = lambda: None) -> LocalTree:
         what = f"{len(changed)} files were written while it was copied ({few}), although nothing should: who does?"
         raise Failed(what, where=str(source), next="stop what writes it, or say x-ops.backup.live")
     return copied
+
+
+def copy_file(source: Path, to: Path, check: Check = lambda: None) -> None:
+    """Copy what a file holds, no more than it held at the beginning; shared on the disk where that can be.
+
+    Raises:
+        FileNotFoundError: It is gone.
+        Failed: It cannot be read or written.
+    """
+    try:
+        handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(handle, "rb", buffering=0) as file, to.open("xb", buffering=0) as copy:
+            _ranges(file, copy, os.fstat(file.fileno()).st_size, check)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Failed(f"cannot be copied to the spool: {error.strerror}", where=str(source)) from error
+
+
+def _ranges(file: FileIO, copy: FileIO, left: int, check: Check) -> None:
+    direct = True
+    while left > 0:
+        check()
+        try:
+            done = os.copy_file_range(file.fileno(), copy.fileno(), min(left, RANGE)) if direct else 0
+        except OSError as error:
+            if error.errno not in BY_HAND:
+                raise
+            done, direct = 0, False
+        if not direct:
+            done = os.write(copy.fileno(), os.read(file.fileno(), min(left, PIECE)))
+        if not done:
+            return
+        left -= done
 
 
 def _cp(words: tuple[str, str], check: Check, source: Path) -> None:

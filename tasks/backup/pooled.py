@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from blocks.backup.pool_index import Stamp
 from blocks.backup.source import Source as PoolSource
-from blocks.backup.spool import remove_tree, require_room
+from blocks.backup.spool import Check, copy_file, remove_tree, require_room
 from blocks.backup.trees import LocalTree
+from blocks.engine import Engine
 from compose.stack.backup.archive_format import Entry, Totals, index_line
-from compose.stack.backup.component import Manner
-from compose.stack.backup.listing import Blob, Filed, line_of
+from compose.stack.backup.component import Component, Kind, Manner
+from compose.stack.backup.listing import LONGEST, Blob, Filed, line_of
 from compose.stack.backup.manifest import FileRecord, PoolRecord
 from compose.stack.errors import Failed, OpsError, Refused
 from tasks.backup.pouring import stored
@@ -29,14 +30,23 @@ TRIES = 3
 
 def wants_pool(saving: Saving) -> bool:
     """Whether a component's files go one by one into the pool: as told, else by size."""
-    told = saving.component.options.get("pool")
-    if saving.pool is None or told is False:
+    return saving.pool is not None and goes_into_pool(saving.work.engine, saving.component)
+
+
+def goes_into_pool(engine: Engine, component: Component, size: int | None = None) -> bool:
+    """Whether a volume is saved file by file wherever there is a pool.
+
+    Args:
+        size: Its bytes where they are known: then it is not counted.
+    """
+    told = component.options.get("pool")
+    if component.kind is not Kind.VOLUME or told is False or not (told or size is None or size >= BIG):
         return False
-    sources = sources_of(saving.work.engine, saving.component)
+    sources = sources_of(engine, component)
     if len(sources) != 1 or sources[0].path is None or not sources[0].path.is_dir():
         return False
-    measure = sources[0].measure()
-    return bool(told) or (measure is not None and measure.bytes >= BIG)
+    measure = sources[0].measure() if not told and size is None else None
+    return bool(told) or (measure.bytes if measure else size or 0) >= BIG
 
 
 @dataclass
@@ -59,8 +69,13 @@ class Listing:
         filed = Filed(
             path=entry.path, kind=entry.kind, mode=entry.mode, uid=entry.uid, gid=entry.gid, mtime=entry.mtime,
             size=entry.size, sha256=sha256, blob=put.blob.key if put else None, link=entry.link or None,
+            xattrs=dict(entry.xattrs) or None,
         )  # fmt: skip
-        self.files.append(line_of(filed))
+        line = line_of(filed)
+        if len(line) > LONGEST:
+            what = f"its attributes take {len(line)} bytes: more than {LONGEST} cannot be listed"
+            raise Failed(what, where=entry.path, next="x-ops.backup.pool: false")
+        self.files.append(line)
         self.totals.add(entry, index_line(entry, sha256 or ""))
         if put:
             self.new_blobs += put.blob.key not in self.blobs and put.added > 0
@@ -104,6 +119,8 @@ class PooledProcedure:
         self.downtime: float | None = None
         self._early: dict[str, tuple[Stamp, Any]] = {}
         self._entries: list[tuple[Entry, Path | None]] = []
+        self._numbers = count()
+        self._check: Check = lambda: None
         self._skipped = 0
         self._written: dict[str, FileRecord] = {}
         self._listed: Listing | None = None
@@ -120,11 +137,12 @@ class PooledProcedure:
         require_room(saving.spool, self._changed_bytes(), saving.component.name)
         with saving.stopping.stopped(saving.component.services, f"{saving.component.name} is copied") as downtime:
             self.moment = downtime.stopped_at or datetime.now(UTC)
+            self._check = downtime.check
             self.source.require_same()
             for entry, path in self._walk():
                 downtime.check()
                 self._entries.append(
-                    (entry, self._copied(path) if path and not self._known(entry, path) else None)
+                    (entry, None if path is None or self._known(entry, path) else self._copied(path))
                 )
         self.downtime = downtime.seconds
 
@@ -140,19 +158,13 @@ class PooledProcedure:
 
     def _put_all(self) -> Listing:
         listing = Listing()
-        changed: list[str] = []
-        for entry, copy in self._walk() if self.live else self._entries:
-            if entry.kind != "file":
-                listing.add(entry)
-            elif self.live and copy:
-                made, put = self._put_living(entry, copy, changed)
-                listing.add(made, put)
-            elif copy:
-                listing.add(entry, self._put(entry, copy, ours=True))
-            else:
-                listing.add(entry, self._early[entry.path][1])
+        if self.live:
+            self._put_living(listing)
+        else:
+            for entry, copy in self._entries:
+                put = self._put(entry, copy, ours=True) if copy else None
+                listing.add(entry, put or (self._early[entry.path][1] if entry.kind == "file" else None))
         listing.totals.skipped = self._skipped
-        listing.totals.changed = changed
         return listing
 
     def close(self) -> None:
@@ -207,18 +219,21 @@ class PooledProcedure:
         try:
             return early is not None and Stamp.of(path) == early[0]
         except FileNotFoundError:
-            return True  # gone again: it takes no room
+            return False
 
     def _copied(self, path: Path) -> Path:
         place = self.saving.spool / "copies"
         place.mkdir(exist_ok=True, mode=0o700)
-        to = place / str(len(self._entries))
-        before = Stamp.of(path)
-        with path.open("rb") as source, to.open("xb") as copy:
-            left = os.fstat(source.fileno()).st_size
-            while left > 0 and (done := os.copy_file_range(source.fileno(), copy.fileno(), left)):
-                left -= done
-        if not self.live and Stamp.of(path) != before:
+        to = place / str(next(self._numbers))
+        try:
+            before = Stamp.of(path)
+            copy_file(path, to, self._check)
+            same = Stamp.of(path) == before
+        except FileNotFoundError:
+            if self.live:
+                raise
+            same = False
+        if not self.live and not same:
             what = "was written while it was copied, although nothing should: who else writes it?"
             raise Failed(what, where=str(path), next="stop what writes it, or say x-ops.backup.live")
         return to
@@ -228,20 +243,35 @@ class PooledProcedure:
         self.saving.progress(entry.size)
         return put
 
-    def _put_living(self, entry: Entry, path: Path, changed: list[str]) -> tuple[Entry, Any]:
-        """A file that may be written meanwhile: as it lies, or else a copy of how it was at one reading."""
+    def _put_living(self, listing: Listing) -> None:
+        """Everything while it may be written; what is removed meanwhile is not in it."""
+        gone: set[str] = set()
+        for entry, path in self._walk():
+            if entry.kind == "hardlink" and entry.link in gone:  # its bytes live on under this name
+                path = self.root / entry.path
+            try:
+                listing.add(*(self._put_moving(entry, path, listing.totals) if path else (entry,)))
+            except FileNotFoundError:
+                gone.add(entry.path)
+
+    def _put_moving(self, entry: Entry, path: Path, totals: Totals) -> tuple[Entry, Any]:
+        """A file that may be written meanwhile: as it lies, or else a copy of how it was at one reading.
+
+        Raises:
+            FileNotFoundError: It is gone.
+        """
         for _ in range(TRIES):
             try:
-                return entry, self._put(entry, path)
+                put = self._put(entry, path)
+                break
             except Refused:
                 raise
             except OpsError:
                 continue
-        copy = self._copied(path)
-        changed.append(entry.path)
-        size = copy.stat().st_size
-        made = Entry(entry.path, "file", entry.mode, entry.uid, entry.gid, entry.mtime, size)
-        return made, self._put(made, copy, ours=True)
+        else:
+            put = self._put(entry, self._copied(path), ours=True)
+            totals.changed.append(entry.path)
+        return replace(entry, kind="file", link="", size=put.plain.bytes), put
 
     def _source(self, entry: Entry, path: Path) -> PoolSource:
         return PoolSource.of(path, name=self._name(entry))

@@ -17,6 +17,7 @@ from compose.stack.backup.writers import writers
 from compose.stack.errors import OpsError
 from tasks import history
 from tasks.backup.look import inventory
+from tasks.backup.pooled import goes_into_pool
 from tasks.backup.sizes import sizes_of
 from tasks.backup.targets import configured
 from tasks.work import Work
@@ -54,9 +55,10 @@ def prepare(work: Work, request: BackupRequest) -> Prepared:
     spool = spool_of(work)
     only = tuple(dict.fromkeys(request.only))
     chosen = tuple(found.named(name) for name in only) or found.components
+    sizes = sizes_of(work, facts, chosen)
     plan = decide(
         found,
-        sizes_of(work, facts, chosen),
+        sizes,
         earlier(work),
         only=only,
         targets=[TargetPlan(target.name, target.place, target.room()) for target in usable],
@@ -66,6 +68,7 @@ def prepare(work: Work, request: BackupRequest) -> Prepared:
         writers_limit=request.writers_stop,
         notes=_notes(work, usable),
         failing=[f"target {name}: {error}" for name, error in failing.items()],
+        pooled=[one.name for one in chosen if goes_into_pool(work.engine, one, sizes[one.name])],
     )
     return Prepared(facts, found, plan, usable, failing)
 

@@ -11,7 +11,7 @@ from compose.stack.backup.layout import checked_blob_key
 from compose.stack.backup.manifest import Digest, Sha256, Strict
 from compose.stack.errors import Refused
 
-LONGEST = 64 * 1024
+LONGEST = 1024 * 1024
 """Bytes of one line."""
 LONGEST_NAME = 4096
 
@@ -49,6 +49,7 @@ class Filed(Strict):
         sha256: Of the plain bytes of a file.
         blob: Key of the blob with its bytes, below the pool.
         link: What a symbolic link points to, or the first name of a hard link.
+        xattrs: Extended attributes, ACLs among them; values as Latin-1 text.
     """
 
     path: Name
@@ -61,6 +62,7 @@ class Filed(Strict):
     sha256: Sha256 | None = None
     blob: str | None = None
     link: Name | None = None
+    xattrs: dict[str, str] | None = None
 
 
 def line_of(value: Blob | Filed) -> bytes:

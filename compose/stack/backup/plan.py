@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +110,7 @@ def decide(
     writers_limit: float = 0.0,
     notes: Sequence[str] = (),
     failing: Sequence[str] = (),
+    pooled: Collection[str] = (),
 ) -> BackupPlan:
     """Make the plan.
 
@@ -118,14 +119,18 @@ def decide(
         only: Components that were chosen; all when empty.
         writers: Who stands still at a consistency point; nobody when empty.
         writers_limit: Seconds that they may.
+        pooled: Components whose files go one by one into the pool: only what changes before the stop is copied,
+            and the backup sees to room for that.
         failing: What ails targets that cannot be used; it stands against the backup when no other is there.
 
     Raises:
         Refused: A chosen component does not exist.
     """
     chosen = tuple(inventory.named(name) for name in only) or inventory.components
-    parts = tuple(_part(component, sizes.get(component.name, 0), earlier) for component in chosen)
-    copied = sum(part.bytes for part in parts if part.component.manner is Manner.STOPPED)
+    copies = {one.name: sizes.get(one.name, 0) for one in chosen if one.manner is Manner.STOPPED}
+    copies |= dict.fromkeys(copies.keys() & set(pooled), 0)
+    parts = tuple(_part(one, sizes.get(one.name, 0), copies.get(one.name, 0), earlier) for one in chosen)
+    copied = sum(copies.values())
     stop = sum(part.downtime or 0.0 for part in parts) + (STOP_AND_START if writers else 0.0) if writers else 0.0
     problems = [*inventory.problems]
     if copied * SPARE > spool_free and copied:
@@ -144,12 +149,12 @@ def decide(
     )  # fmt: skip
 
 
-def _part(component: Component, size: int, earlier: Earlier) -> ComponentPlan:
+def _part(component: Component, size: int, copied: int, earlier: Earlier) -> ComponentPlan:
     seconds = earlier.seconds.get(component.name)
     if component.manner is not Manner.STOPPED:
         return ComponentPlan(component, size, seconds)
     known = earlier.downtime.get(component.name)
-    guess = STOP_AND_START + size / COPY_SPEED
+    guess = STOP_AND_START + copied / COPY_SPEED
     return ComponentPlan(component, size, seconds, known if known is not None else guess, known is not None)
 
 

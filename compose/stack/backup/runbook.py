@@ -66,7 +66,8 @@ def _tools(manifest: Manifest, sealed: bool) -> str:
     tools = ["sha256sum", "openssl 3", "docker"]
     tools += ["zstd"] if any("zstd" in file.encodings for file in manifest.files) else []
     tools += ["age, and the key of one of the recipients below"] if sealed else []
-    tools += ["jq"] if any(component.pool for component in manifest.components) else []
+    pooled = any(component.pool for component in manifest.components)
+    tools += ["jq", "setfattr, where files have extended attributes or ACLs"] if pooled else []
     tools += ["curl"] if any(component.kind == "qdrant" for component in manifest.components) else []
     lines = [f"- {tool}" for tool in tools]
     who = [f"- `{_text(name)}`" for name in manifest.recipients]

@@ -122,11 +122,20 @@ def _pool(component: ComponentRecord, where: tuple[str, ...], last: tuple[str, .
             *_each("directory", f".path, {_RIGHTS}", "FILE OWNER GROUP MODE", listing),
             *_OWNED,
             "done",
+            f"jq -r {Q(_ATTRIBUTES)} {listing} |",
+            "while IFS=\"$(printf '\\t')\" read -r FILE NAME VALUE; do",
+            '  setfattr -n "$NAME" -v "$VALUE" "$DATA/$FILE"',
+            "done",
             *last,
         ),
     ]
 
 
+_ATTRIBUTES = (
+    'def digit: . as $at | "0123456789abcdef"[$at:$at + 1];'
+    " select(.xattrs) | .path as $path | .xattrs | to_entries[]"
+    ' | [$path, .key, "0x" + (.value | explode | map((. / 16 | floor | digit) + (. % 16 | digit)) | add)] | @tsv'
+)
 _RIGHTS = "(.uid // 0), (.gid // 0), (.mode // 420)"
 _OWNED = ('  chown "$OWNER:$GROUP" "$DATA/$FILE"', '  chmod "$(printf %o "$MODE")" "$DATA/$FILE"')
 

@@ -6,7 +6,7 @@ import pytest
 
 from compose.stack.backup.component import Component, Kind, Manner, Waiver
 from compose.stack.backup.inventory import Inventory
-from compose.stack.backup.plan import Earlier, TargetPlan, decide, megabytes, plan_rows
+from compose.stack.backup.plan import STOP_AND_START, Earlier, TargetPlan, decide, megabytes, plan_rows
 from compose.stack.errors import Refused
 
 DB = Component("db", Kind.POSTGRES, Manner.ONLINE, ("db",))
@@ -24,6 +24,17 @@ def test_a_downtime_is_what_was_measured_else_reckoned_from_the_size() -> None:
     assert [part.downtime for part in plan.components] == [None, 9.0, 20.0]
     assert (plan.seconds, plan.problems) == (28.0, ())
     plan.refuse()
+
+
+def test_what_goes_into_the_pool_needs_no_room_for_all_of_it() -> None:
+    """Only what changes before the stop is copied; the same volume as an archive is refused."""
+    how = {"targets": HERE, "spool": "/spool", "spool_free": 400_000_000_000}
+    sizes = {"volume-files": 1_000_000_000_000}
+    assert "/spool has" in decide(ALL, sizes, NEVER, **how).problems[0]
+    plan = decide(ALL, sizes, NEVER, **how, pooled=("volume-files",))
+    assert (plan.problems, plan.spool_bytes) == ((), 0)
+    (part,) = [one for one in plan.components if one.component.name == "volume-files"]
+    assert (part.bytes, part.downtime) == (1_000_000_000_000, STOP_AND_START)
 
 
 def test_every_problem_is_told_at_once() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import mmap
 import os
+import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,9 +18,13 @@ from typing import Any
 import pytest
 
 from blocks.backup.pool_index import Stamp
+from blocks.backup.spool import copy_file
 from blocks.backup.trees import number_of
 from blocks.polling import poll
 from compose.stack.backup.component import Component, Kind, Manner, Place
+from compose.stack.backup.listing import parse_filed
+from compose.stack.backup.runbook_kinds import _ATTRIBUTES
+from compose.stack.errors import Failed
 from tasks.backup.pooled import PooledProcedure
 from tasks.backup.procedure import Downtime, Saving
 from tasks.backup.sources import Source
@@ -128,6 +135,95 @@ def test_a_file_is_flushed_before_it_is_read_and_not_when_it_is_known(volume, mo
     volume.stop = lambda: None
     volume.save()
     assert str(volume.root / "known") not in flushed
+
+
+class Disturbed:
+    """A pool in whose way a service is: it writes some files whenever they are read, and removes others."""
+
+    def __init__(self, pool, written=(), removed=()) -> None:
+        self.pool, self.written, self.removed = pool, written, removed
+
+    def put(self, source):
+        if source.path.name in self.removed:
+            source.path.unlink()
+        if source.path.name in self.written:
+            raise Failed("was changed while it was saved")
+        return self.pool.put(source)
+
+
+def disturbed(volume: Volume, **how: Any) -> tuple[dict[str, dict[str, Any]], Any]:
+    """One backup of a volume that is written meanwhile."""
+    volume.live = True
+    with volume.lab.backup() as pool:
+        procedure = volume.procedure(Disturbed(pool, **how))
+        procedure.open()
+        saved = procedure.save()
+        procedure.close()
+    return {line["path"]: line for line in filed(procedure.saving.files, "v")}, saved
+
+
+def test_several_files_may_change_while_they_are_read_live(volume) -> None:
+    """Each is copied as it is at one reading, and told by name."""
+    for name in "abc":
+        (volume.root / name).write_text(name * 100)
+    lines, saved = disturbed(volume, written=("a", "c"))
+    assert {path: line["sha256"] for path, line in lines.items() if path != "."} == {
+        name: sha256(name.encode() * 100) for name in "abc"
+    }
+    assert saved.notes == ("2 files were written while they were read: a, c",)
+
+
+def test_a_file_that_is_removed_while_it_is_read_live_is_gone(volume) -> None:
+    """And its other name is saved as the file that it is now."""
+    for name in "abc":
+        (volume.root / name).write_text(name)
+    os.link(volume.root / "b", volume.root / "other")
+    lines, saved = disturbed(volume, removed=("b",))
+    assert set(lines) == {".", "a", "c", "other"}
+    assert lines["other"]["kind"] == "file"
+    assert lines["other"]["sha256"] == sha256(b"b")
+    assert saved.fingerprint["files"] == 3
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EOPNOTSUPP])
+def test_a_copy_to_another_file_system_is_made_by_hand(tmp_path, monkeypatch, code) -> None:
+    """Where the kernel does not copy from one to the other."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    (tmp_path / "big").write_bytes(os.urandom(3_000_000))
+    copy_file(tmp_path / "big", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "big").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "big")
+    with pytest.raises(Failed, match="cannot be copied"):
+        copy_file(tmp_path / "link", tmp_path / "other")
+
+
+def test_extended_attributes_are_in_the_list_and_the_runbook_sets_them(volume, tmp_path) -> None:
+    """Bytes of every kind, as those of an ACL are; a list without any is as before."""
+    value = bytes(range(256))
+    (volume.root / "file").write_text("x")
+    (volume.root / "plain").write_text("x")
+    try:
+        os.setxattr(volume.root / "file", "user.acl", value)
+    except OSError:
+        pytest.skip("this file system knows no extended attributes")
+    with volume.lab.backup() as pool:
+        procedure = volume.procedure(pool)
+        procedure.open()
+        procedure.save()
+        procedure.close()
+    listing = procedure.saving.files.plain["v/files.jsonl"]
+    lines = {line["path"]: line for line in map(json.loads, listing.splitlines())}
+    assert "xattrs" not in lines["plain"]
+    assert parse_filed(next(line for line in listing.splitlines() if b"user.acl" in line)).xattrs == {
+        "user.acl": value.decode("latin-1")
+    }
+    (tmp_path / "files.jsonl").write_bytes(listing)
+    told = subprocess.run(("jq", "-r", _ATTRIBUTES, "files.jsonl"), cwd=tmp_path, capture_output=True, check=True)
+    assert told.stdout.decode() == f"file\tuser.acl\t0x{value.hex()}\n"
 
 
 def _name(handle: int) -> str:
