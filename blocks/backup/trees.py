@@ -36,6 +36,17 @@ class Tree(Protocol):
 
 
 @dataclass
+class Nothing:
+    """A tree that is gone."""
+
+    skipped: list[str] = field(default_factory=list)
+
+    def walk(self) -> Iterator[tuple[Entry, Content | None]]:
+        """See `Tree`."""
+        yield from ()
+
+
+@dataclass
 class Measure:
     """What a tree holds, its files not read.
 

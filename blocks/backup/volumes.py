@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 from docker.types import Mount
 
 from blocks.backup.trees import PIECE, Changed, Content
@@ -157,8 +158,15 @@ def _any_image(engine: Engine) -> str:
 @contextmanager
 def volume_stream(engine: Engine, place: Place, image: str = "") -> Iterator[Iterator[bytes]]:
     """A volume or host path as the engine's own tar stream, wherever the engine is."""
-    with mounted(engine, place, image) as container, layer_stream(engine, container, INSIDE) as chunks:
-        yield chunks
+    try:
+        with mounted(engine, place, image) as container, layer_stream(engine, container, INSIDE) as chunks:
+            yield chunks
+    except Gone:
+        raise Failed("the engine did not mount it", where=place.source, next="docker volume inspect") from None
+
+
+class Gone(Exception):
+    """A path of a container is not there any more, as of a socket that its program removes at its end."""
 
 
 @contextmanager
@@ -166,10 +174,16 @@ def layer_stream(engine: Engine, container: str, path: str) -> Iterator[Iterator
     """A path of a container, running or not, as the engine's tar stream.
 
     Raises:
-        Failed: It is not there, or the engine went away.
+        Gone: The container is there, and has no such path.
+        Failed: The container is not there, or the engine went away.
     """
     with talking():
-        chunks, _ = engine.client.api.get_archive(container, path, chunk_size=PIECE)
+        try:
+            chunks, _ = engine.client.api.get_archive(container, path, chunk_size=PIECE)
+        except docker.errors.NotFound:
+            if engine.inspect(container) is None:
+                raise
+            raise Gone(path) from None
     try:
         yield _talking(chunks)
     finally:

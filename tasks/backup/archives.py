@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -72,7 +73,7 @@ class ArchiveProcedure:
             moment=self.moment,
             downtime=self.downtime,
             checked=checked,
-            notes=(*(note for one in totals for note in one.notes()), *notes, *unproven),
+            notes=(*(note for one in totals for note in one.notes()), *self._gone(), *notes, *unproven),
         )
 
     def close(self) -> None:
@@ -85,6 +86,13 @@ class ArchiveProcedure:
         self.copies.clear()
         for path in self.saving.spool.glob("*.index.jsonl"):
             path.unlink(missing_ok=True)
+
+    def _gone(self) -> Iterator[str]:
+        """What went with the stop."""
+        pairs = zip(self.sources, self.copies, strict=False)
+        gone = [source.place.target for source, copy in pairs if not copy.root and not copy.stream]
+        if gone:
+            yield f"{len(gone)} paths went when their program ended, as its sockets do: {', '.join(gone[:3])}"
 
     def _groups(self) -> list[list[Source | Copied]]:
         every: list[Source | Copied] = [*self.copies] if self.copies else [*self.sources]

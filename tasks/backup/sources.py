@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from blocks.backup.spool import copy_tree, keep_stream, require_room
-from blocks.backup.trees import PIECE, LocalTree, Measure, Tree, number_of
-from blocks.backup.volumes import TarTree, layer_stream, local_path, volume_stream
+from blocks.backup.trees import PIECE, LocalTree, Measure, Nothing, Tree, number_of
+from blocks.backup.volumes import Gone, TarTree, layer_stream, local_path, volume_stream
 from blocks.engine import Engine
 from compose.stack.backup.component import Component, Place
 from compose.stack.errors import Failed
-from compose.stack.preflight.data_paths import covers
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,12 @@ class Source:
         if self.path:
             yield LocalTree(self.path, name=self.name)
             return
-        with self._stream() as chunks:
+        with ExitStack() as opened:
+            try:
+                chunks = opened.enter_context(self._stream())
+            except Gone:
+                yield Nothing()
+                return
             yield TarTree(chunks, self.below, self.name)
 
     def copied(self, to: Path, check: Callable[[], None]) -> Copied:
@@ -72,8 +76,9 @@ class Source:
             self.require_same()
             tree = copy_tree(self.path, to, check)
             return Copied(tree.root, name=self.name)
-        with self._stream() as chunks:
+        with suppress(Gone), self._stream() as chunks:
             return Copied(None, keep_stream(chunks, to.with_suffix(".stream"), check), self.below, self.name)
+        return Copied(None)
 
     @contextmanager
     def _stream(self) -> Iterator[Iterator[bytes]]:
@@ -91,6 +96,7 @@ class Copied:
 
     Args:
         root: A directory, or a single file; None when the engine's stream was kept as it came.
+        stream: That stream; None where neither is there, because a layer's path went with the stop.
     """
 
     root: Path | None
@@ -104,29 +110,25 @@ class Copied:
         if self.root:
             yield LocalTree(self.root, name=self.name)
             return
-        assert self.stream is not None
+        if self.stream is None:
+            yield Nothing()
+            return
         with self.stream.open("rb") as file:
             yield TarTree(iter(lambda: file.read(PIECE), b""), self.below, self.name)
 
 
 def sources_of(engine: Engine, component: Component) -> tuple[Source, ...]:
-    """Each place of a component once; a layer's path that lies in another one is not read twice."""
+    """Each place of a component once, however many mount it."""
     places: dict[tuple[str, str, str], Place] = {}
     for place in component.places:
         layer = place.target if place.kind == "layer" else ""
         places.setdefault((place.kind, place.source, layer), place)
-    kept = [one for one in places.values() if not any(_inside(one, other) for other in places.values())]
-    return tuple(_source(engine, place, component.image) for place in kept)
+    return tuple(_source(engine, place, component.image) for place in places.values())
 
 
 def _source(engine: Engine, place: Place, image: str) -> Source:
     path = local_path(engine, place, image)
     return Source(engine, place, path, number_of(path) if path else None, image)
-
-
-def _inside(one: Place, other: Place) -> bool:
-    layers = one.kind == other.kind == "layer" and one.source == other.source
-    return layers and one.target != other.target and covers(other.target, one.target)
 
 
 def require_spool(sources: tuple[Source, ...], spool: Path, name: str) -> int:

@@ -19,6 +19,7 @@ from tests.saving_pool import PoolLab, filed
 
 pytestmark = pytest.mark.engine
 NAME = "t-mounts"
+LOCKING = "trap 'rm /opt/lock; exit 0' TERM; mkdir -p /opt; touch /opt/lock /opt/kept; while :; do sleep 0.1; done"
 PROJECT = """
 services:
   one:
@@ -30,6 +31,9 @@ services:
       - memory:/memory
       - {place}/link:/link
       - {place}/linked.db:/linked.db
+  two:
+    image: {image}
+    command: [sh, -c, "{locking}"]
 networks: {{default: {{ipam: {{config: [{{subnet: {subnet}}}]}}}}}}
 volumes:
   bound: {{driver_opts: {{type: none, o: bind, device: {place}/device}}}}
@@ -41,7 +45,7 @@ volumes:
 def scene(tmp_path_factory):
     with laboratory(tmp_path_factory.mktemp("mounts")) as lab:
         place = lab.place / "mounts"
-        text = PROJECT.format(image=BUSYBOX, place=place, subnet=subnet_of(NAME))
+        text = PROJECT.format(image=BUSYBOX, place=place, locking=LOCKING, subnet=subnet_of(NAME))
         project = lab.scratch("mounts", text)
         for name in ("device", "real"):
             (place / name).mkdir()
@@ -95,6 +99,16 @@ def test_a_file_that_can_be_written_is_data(scene, tmp_path, monkeypatch):
         assert saved(given).downtime is not None
         assert members(given.files.plain[f"{of.name}/data.tar"]) == {"linked.db": b"a database\n" * 10}
         monkeypatch.setattr("tasks.backup.sources.local_path", lambda *_: None)
+
+
+def test_what_a_program_removes_at_its_end_does_not_fail_its_layer(scene, tmp_path):
+    """A lock or socket in the container's own layer; the rest is saved, and the note says what went."""
+    _, work = scene
+    of = component(work, "layer-two-1")
+    of = replace(of, places=tuple(replace(of.places[0], target=path) for path in ("/opt/kept", "/opt/lock")))
+    given = saving(work, of, tmp_path / "spool", Stopper(work))
+    assert "1 paths went when their program ended, as its sockets do: /opt/lock" in saved(given).notes
+    assert list(members(given.files.plain["layer-two-1/data.tar"])) == ["opt/kept"]
 
 
 def test_what_a_link_leads_to_is_saved(scene, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from compose.stack.backup.component import Component, Kind, Manner, Place
 from compose.stack.backup.facts import Found
 from compose.stack.backup.naming import layer_component_name
@@ -18,9 +20,18 @@ PASSING_NAMES = ("/__pycache__", ".pyc", ".pid", "/.cache")
 
 
 def lasting(found: Found) -> tuple[str, ...]:
-    """The written paths that somebody could miss."""
+    """The written paths that somebody could miss, without those that lie in another one."""
     inside = [mount.target for mount in found.mounts] + list(found.memory_paths)
-    return tuple(path for path in found.written if not _passing(path, inside))
+    return topmost(path for path in found.written if not _passing(path, inside))
+
+
+def topmost(paths: Iterable[str]) -> tuple[str, ...]:
+    """Paths, in order, without those that lie below another of them."""
+    kept: list[str] = []
+    for path in sorted(paths, key=lambda path: path.split("/")):
+        if not (kept and covers(kept[-1], path)):
+            kept.append(path)
+    return tuple(kept)
 
 
 def _passing(path: str, mounted: list[str]) -> bool:

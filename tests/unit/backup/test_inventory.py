@@ -10,6 +10,7 @@ import yaml
 from compose.stack.backup.component import Kind, Manner
 from compose.stack.backup.facts import Bind, Facts, parse_found
 from compose.stack.backup.inventory import Inventory, configuration_binds, take_inventory
+from compose.stack.backup.layers import topmost
 from compose.stack.backup.naming import safe
 from compose.stack.backup.writers import writers
 from compose.stack.observed import CONFIG_HASH, PROJECT, SERVICE
@@ -204,6 +205,17 @@ def test_what_a_container_wrote_outside_of_volumes_is_saved_or_waived() -> None:
     found = take_inventory(waiving, facts_of(one, changes=written))
     assert not [c for c in found.components if c.kind is Kind.LAYER]
     assert [w.reason for w in found.waived if w.what == "layer of web"] == ["made again"]
+
+
+def test_of_paths_in_one_another_the_outer_one_is_recorded() -> None:
+    """A package manager writes tens of thousands: they are read with their directory, and take no line each."""
+    deep = [f"/app/modules/p{n // 50}/f{n}" for n in range(20_000)]
+    written = {"web": ["/app/modules", *deep, "/app/modules-of-others/x", "/app/z"]}
+    found = take_inventory(stack_of(SHOP), facts_of(container("web", []), changes=written))
+    (layer,) = [one for one in found.components if one.kind is Kind.LAYER]
+    assert [place.target for place in layer.places] == ["/app/modules", "/app/modules-of-others/x", "/app/z"]
+    apart = [f"/etc/f{n}" for n in range(20_000)]
+    assert len(topmost(apart)) == 20_000
 
 
 def test_a_read_only_root_has_no_layer() -> None:

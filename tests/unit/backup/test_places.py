@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import tarfile
+from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
+import docker.errors
 import pytest
 
 from blocks.backup.spool import copy_tree
@@ -14,8 +17,11 @@ from blocks.backup.volumes import TarTree, lasting_path
 from compose.stack.backup.component import Component, Kind, Manner, Place
 from compose.stack.backup.facts import lies_in_memory
 from compose.stack.errors import Failed
+from tasks.backup.archives import ArchiveProcedure
 from tasks.backup.ollama import OllamaProcedure
+from tasks.backup.procedure import Downtime, Saving
 from tasks.backup.sources import Source
+from tests.fakes.backup_files import MemoryFiles
 
 MOUNTPOINT = "/var/lib/docker/volumes/v/_data"
 
@@ -73,6 +79,41 @@ def test_a_single_file_keeps_the_name_of_its_mount(tmp_path) -> None:
     with tarfile.open(fileobj=out, mode="w") as made:
         made.addfile(tarfile.TarInfo("ops-volume"))
     assert [e.path for e, _ in TarTree(iter([out.getvalue()]), "", source.name).walk()] == ["current.db"]
+
+
+def done(procedure):
+    """What it saves."""
+    procedure.open()
+    return procedure.save()
+
+
+def not_found(*_: object, **__: object) -> None:
+    """What the engine answers, of a path as of a container."""
+    raise docker.errors.NotFound("no such")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_layers_path_that_is_gone_holds_nothing(tmp_path, there) -> None:
+    """A program removes its socket when it ends; a container that is gone is another matter."""
+    api = SimpleNamespace(get_archive=not_found)
+    engine = SimpleNamespace(client=SimpleNamespace(api=api), inspect=lambda _: "it" if there else None)
+    place = Place("layer", "id", "/app/app.sock", "id", "web")
+    of = Component("layer-web-1", Kind.LAYER, Manner.STOPPED, ("web",), (place,))
+    work = SimpleNamespace(engine=engine)
+    stopping = SimpleNamespace(stopped=lambda *_: nullcontext(Downtime()))
+    for manner in (Manner.STOPPED, Manner.LIVE):
+        files = MemoryFiles()
+        given = Saving(work, replace(of, manner=manner), files, stopping, tmp_path)
+        procedure = ArchiveProcedure(given)
+        if not there:
+            with pytest.raises(Failed, match="no such"):
+                done(procedure)
+            continue
+        saved = done(procedure)
+        with tarfile.open(fileobj=io.BytesIO(files.plain["layer-web-1/data.tar"])) as made:
+            assert made.getnames() == []
+    if there:
+        assert saved.fingerprint["files"] == 0
 
 
 def test_another_directory_after_the_stop_is_not_copied(tmp_path) -> None:
