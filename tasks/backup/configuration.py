@@ -85,9 +85,10 @@ class ConfigurationProcedure:
         return ["/" + name.removeprefix("files/") if name.startswith("files/") else name for name in secret]
 
     def _links(self, files: set[str]) -> dict[str, str]:
-        """Links by their name in the archive, but for those that were themselves named, and so followed."""
+        """Links by their names in the archive, without those that were followed to a file or on the way to one."""
         found = {archive_name(path): leads for path, leads in self.found.links.items()}
-        return {name: leads for name, leads in found.items() if name not in files}
+        followed = files | {above for name in files for above in _directories(name)}
+        return {name: leads for name, leads in found.items() if name not in followed}
 
     def _archive(self, path: str, members: Mapping[str, bytes], links: Mapping[str, str] = NONE) -> FileRecord:
         size = sum(map(len, members.values()))

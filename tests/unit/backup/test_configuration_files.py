@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from blocks import host_paths
+from blocks.backup.volumes import _readable
 from blocks.host_paths import bind_of
 from compose.stack.backup.facts import Bind
 from compose.stack.errors import Failed
-from tasks.backup import configuration_files
+from tasks.backup import configuration_files, look
 from tasks.backup.configuration import ConfigurationProcedure
 from tasks.backup.configuration_files import Collected, _files, _take, _take_context, _waived
 
@@ -62,6 +63,8 @@ def test_links_in_a_directory_are_links_in_the_archive(tmp_path) -> None:
     assert os.readlink(restored / "chain") == "../archive/chain1"
     assert (restored / "chain").read_text() == "a certificate"
     assert os.readlink(restored / "directory") == str(archive)
+    members[f"files{live}/directory/chain1"] = b"named through the link"
+    assert f"files{live}/directory" not in procedure._links(set(members))
 
 
 def test_what_cannot_be_read_fails_by_name(tmp_path, monkeypatch) -> None:
@@ -100,6 +103,46 @@ def test_a_build_context_that_is_too_big_fails_unless_it_is_waived(tmp_path, mon
     _take_context(WORK, found, tmp_path / "app", waived)
     assert not found.failed
     assert list(found.clear) == [str(tmp_path / "app" / "Dockerfile")]
+
+
+@pytest.mark.parametrize(
+    ("local", "seen", "path", "kind"),
+    [
+        (False, True, "", "unseen"),
+        (True, True, "", "directory"),
+        (True, False, "", "unseen"),
+        (True, True, "gone/x", "missing"),
+        (True, False, "gone/x", "unseen"),
+        (True, False, "full", "directory"),
+    ],
+)
+def test_nothing_is_there_only_where_the_engine_sees_the_same(
+    tmp_path, monkeypatch, local, seen, path, kind
+) -> None:
+    """On another host, or where we run in a container: it may have what we do not see."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "full").mkdir()
+    (tmp_path / "root" / "full" / "file").write_text("x")
+    root = tmp_path / "root" if path else tmp_path / "empty"
+    root.mkdir(exist_ok=True)
+    asked: list[str] = []
+    monkeypatch.setattr(look, "is_local", lambda _: local)
+    monkeypatch.setattr(look, "local_path", lambda _, place: (asked.append(place.source), seen)[1] and root)
+    assert look._bind(SimpleNamespace(), str(root / path)).kind == kind
+    assert asked == ([str(root)] if local and path != "full" else [])
+
+
+def test_what_this_user_may_not_read_is_not_read_directly(tmp_path, monkeypatch) -> None:
+    """A directory that a database keeps to itself, however deep it lies."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_text("x")
+    (tmp_path / "a" / "link").symlink_to("/nowhere")
+    assert _readable(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, _: not str(path).endswith("file"))
+    assert not _readable(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, _: True)
+    monkeypatch.setattr(os, "scandir", denied)
+    assert not _readable(tmp_path)
 
 
 def test_a_bind_that_cannot_be_looked_at_does_not_look_empty(tmp_path, monkeypatch) -> None:
