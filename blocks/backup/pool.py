@@ -17,7 +17,7 @@ from blocks.backup.reader import read_stored
 from blocks.backup.signing import Keyring
 from blocks.backup.source import Source
 from blocks.backup.writer import BackupWriter
-from blocks.targets.base import TakesFiles, Target
+from blocks.targets.base import KeepsFiles, TakesFiles, Target
 from compose.stack.backup.layout import blob_key, checked_blob_key, encodings_of, pool_prefix, recipient_set
 from compose.stack.backup.listing import Blob
 from compose.stack.backup.manifest import Digest
@@ -207,11 +207,40 @@ class PoolWriter:
     def _copy(self, holder: Target, lacking: Mapping[str, Target], key: str, known: Known) -> None:
         full = pool_prefix(self._writer.stack_id) + key
         self._forget(set(lacking), key)
+        if isinstance(holder, KeepsFiles) and known.stored.bytes >= RESUMABLE:
+            self._send_kept(holder, holder.local(full), lacking, key, known)
+            return
         with deliver(lacking, full, (), estimate=known.stored.bytes) as delivery:
             for chunk in read_stored(holder, full, known.stored, where=f"{holder.name}: {key}"):
                 delivery.write(chunk)
         self._writer.lost(delivery.errors)
         self._note(set(lacking) - set(delivery.errors), key, known)
+
+    def _send_kept(
+        self, holder: Target, path: Path, lacking: Mapping[str, Target], key: str, known: Known
+    ) -> None:
+        """From a file of a target: an upload that stopped goes on.
+
+        Raises:
+            Failed: What the holder has is not what was recorded.
+        """
+        full = pool_prefix(self._writer.stack_id) + key
+        errors = self._put_file(lacking, key, path, known.stored.sha256)
+        if errors:  # its file is read to its end once more: is it to blame, or who did not take it?
+            for _ in read_stored(holder, full, known.stored, where=f"{holder.name}: {key}"):
+                pass
+        self._writer.lost(errors)
+        self._note(set(lacking) - set(errors), key, known)
+
+    def _put_file(self, targets: Mapping[str, Target], key: str, path: Path, sha256: str) -> dict[str, OpsError]:
+        """Upload a local file to targets; what failed, by target."""
+        errors: dict[str, OpsError] = {}
+        for name, target in targets.items():
+            try:
+                target.put_file(pool_prefix(self._writer.stack_id) + key, path, sha256)
+            except OpsError as error:
+                errors[name] = error
+        return errors
 
     def _write(self, address: str, source: Source, compress: bool | None) -> Put:
         """Read it and store it, on all living targets alike."""
@@ -253,13 +282,8 @@ class PoolWriter:
         assert source.path is not None
         address, _ = checked_blob_key(key)
         known = Known(Digest(sha256=address, bytes=source.size), Digest(sha256=address, bytes=source.size))
-        errors: dict[str, OpsError] = {}
         living = self._writer.living
-        for name, target in living.items():
-            try:
-                target.put_file(pool_prefix(self._writer.stack_id) + key, source.path, address)
-            except OpsError as error:
-                errors[name] = error
+        errors = self._put_file(living, key, source.path, address)
         source.same()
         if len(errors) == len(living):
             raise next(iter(errors.values()))

@@ -147,3 +147,11 @@ class TakesFiles(Protocol):
         Raises:
             Failed: It cannot be read, or was not taken; what arrived is used by the next attempt.
         """
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A target whose objects are files of this host."""
+
+    def local(self, key: str) -> Path:
+        """Where an object lies, as it is stored; only to be read."""

@@ -58,6 +58,10 @@ class DirectoryTarget:
         """An object's bytes; see `Target`."""
         return self._read(self._path(key), start, length)
 
+    def local(self, key: str) -> Path:
+        """Where an object lies; see `KeepsFiles`."""
+        return self._path(key)
+
     def size(self, key: str) -> int | None:
         """Bytes of an object; see `Target`."""
         with self._named(path := self._path(key)):

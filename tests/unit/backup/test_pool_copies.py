@@ -16,6 +16,7 @@ from blocks.backup.pool_index import Known, PoolIndex
 from blocks.backup.rekey import rekey_backup
 from blocks.backup.source import Source
 from blocks.backup.verify import verify_bytes
+from blocks.targets.directory import DirectoryTarget
 from compose.stack.backup.layout import blob_key, pool_prefix
 from compose.stack.backup.request import VerifyBackupRequest
 from compose.stack.errors import Failed, Refused
@@ -187,3 +188,57 @@ def test_a_copy_mends_no_other_version_of_a_backup(lab: BackupLab) -> None:
     rekey_backup([lab.shelf(there)], both.id, new.recipients, lab.keys, datetime.now(UTC), lab.index)
     with pytest.raises(Refused, match="encrypted anew"):
         copy_backup(lab.shelf(here), lab.shelf(there), both.id, mend=True)
+
+
+# --- big blobs from a directory to another target ----------------------------------------------------------
+
+
+class Sent(MemoryTarget):
+    """Notes which files are sent to it; refuses while it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__("sent")
+        self.files: list[str] = []
+        self.refusing = False
+
+    def put_file(self, key: str, path: Path, sha256: str) -> None:
+        """Write a file."""
+        self.files.append(str(path))
+        if self.refusing:
+            raise Failed("the connection broke off", where=self.name)
+        super().put_file(key, path, sha256)
+
+
+def test_a_big_blob_of_a_directory_is_sent_as_a_file(
+    lab: BackupLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So an upload that broke off goes on in the next backup; who does not take it is left out alone."""
+    monkeypatch.setattr(pool, "RESUMABLE", 1000)
+    (tmp_path / "target").mkdir()
+    here, there = DirectoryTarget(tmp_path / "target", "here"), Sent()
+    source = Source.of(lab.models / "blobs/noise")
+    for refusing in (True, False):
+        there.refusing = refusing
+        writer = lab.writer({"here": here, "sent": there})
+        put = PoolWriter(writer, lab.keyring, lab.index).put(source, compress=False)
+        assert list(writer.errors) == (["sent"] if refusing else [])
+    kept = str(here.local(pool_prefix(lab.identity.stack_id) + put.blob.key))
+    assert there.files == [kept, kept]
+    assert Path(kept).read_bytes() == there.objects[pool_prefix(lab.identity.stack_id) + put.blob.key][0]
+
+
+def test_a_big_blob_that_is_damaged_in_the_directory_is_not_sent(
+    lab: BackupLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written anew, everywhere: the other target is not to blame."""
+    monkeypatch.setattr(pool, "RESUMABLE", 1000)
+    (tmp_path / "target").mkdir()
+    here, there = DirectoryTarget(tmp_path / "target", "here"), Sent()
+    source = Source.of(lab.models / "blobs/noise")
+    put = PoolWriter(lab.writer({"here": here}), lab.keyring, lab.index).put(source, compress=False)
+    kept = here.local(pool_prefix(lab.identity.stack_id) + put.blob.key)
+    kept.write_bytes(bytes(put.blob.stored.bytes))
+    writer = lab.writer({"here": here, "sent": there})
+    PoolWriter(writer, lab.keyring, lab.index).put(source, compress=False)
+    assert writer.errors == {}
+    assert kept.read_bytes() == (lab.models / "blobs/noise").read_bytes()
