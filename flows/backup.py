@@ -50,7 +50,7 @@ def backup(
         consistency: One moment for all stores: who writes to them stands still for it.
         writers_stop: Seconds that the writers may stand still; when more is expected the backup is refused.
         reread: Read every file that goes into the pool again, though it looks unchanged.
-        adopt: Use a target although a dead installation's backups lie there, or ours did and it is empty now.
+        adopt: Take over a target: another installation's that is gone, or ours that is empty.
         files: Compose files of a project that is not kept by name.
         env_files: Files for interpolation.
         project_name: Name of the compose project, where it shall differ from the file's.

@@ -23,7 +23,7 @@ class BackupRequest(StackRef):
         consistency: One moment for all stores: who writes to them stands still for it.
         writers_stop: Seconds that the writers may stand still; a longer prediction is refused.
         reread: Read every file that goes into the pool again, though it looks unchanged.
-        adopt: Use a target although a dead installation's backups lie there, or ours did and it is empty now.
+        adopt: Take over a target: another installation's that is gone, or ours that is empty.
     """
 
     mode: Mode = "apply"
