@@ -110,9 +110,8 @@ def claim(
     _alone(target, identity, adopt)
     key, data = identity_key(identity.stack_id), _text(identity)
     there = _small(target, key)
-    if there is None and not adopt and places is not None and target.place in places:
-        what = f"{target.place} had backups of this stack before, and has nothing of it now: is it not mounted?"
-        raise Failed(what, where=target.name, next="mount it; or ./ops backup --adopt, if it is a new place")
+    if places is not None and not adopt:
+        require_there(target, identity.stack_id, places)
     if there is None or adopt or _parsed(there, key).host != identity.host:
         target.put(f"{key}.sig", keyring.sign(data))
         target.put(key, data)
@@ -123,6 +122,17 @@ def claim(
         _alone(target, identity, adopt)
     if places is not None:
         places.add(target.place)
+
+
+def require_there(target: Target, stack_id: str, places: Places) -> None:
+    """See that a place that had a stack's backups still has something of it.
+
+    Raises:
+        Failed: It has nothing.
+    """
+    if target.place in places and target.size(identity_key(stack_id)) is None:
+        what = f"{target.place} had backups of this stack before, and has nothing of it now: is it not mounted?"
+        raise Failed(what, where=target.name, next="mount it; or ./ops backup --adopt, if it is a new place")
 
 
 def identities(target: Target) -> Iterator[Identity]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from blocks.backup.identity import own_identity
+from blocks.backup.identity import own_identity, require_there
+from blocks.backup.places import Places
 from blocks.backup.shelf import Shelf
 from blocks.backup.signing import Keyring
 from blocks.home import Home
@@ -148,11 +149,12 @@ def gather(
     now = now or datetime.now(UTC)
     name = open_stack(home, ref).found.name
     keyring = Keyring.of(home)
-    identity = own_identity(home, name, keyring)
+    identity, places = own_identity(home, name, keyring), Places.of(home, name)
     policy, settings = parse_policy(home.settings()["OPS_BACKUP_KEEP"]), home.settings()
     found, problems = [], []
     for target in configured(home, to, beside=beside):
         try:
+            require_there(target, identity.stack_id, places)
             found.append(_shelfful(Shelf(target, identity.stack_id, keyring)))
         except OpsError as error:
             problems.append(f"target {target.name}: {error}")
