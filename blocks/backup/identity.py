@@ -121,7 +121,7 @@ def claim(
             _take_over(target, identity)
         _alone(target, identity, adopt)
     if places is not None:
-        places.add(target.place)
+        places.add(target.origin)
 
 
 def require_there(target: Target, stack_id: str, places: Places) -> None:
@@ -130,7 +130,7 @@ def require_there(target: Target, stack_id: str, places: Places) -> None:
     Raises:
         Failed: It has nothing.
     """
-    if target.place in places and target.size(identity_key(stack_id)) is None:
+    if target.origin in places and target.size(identity_key(stack_id)) is None:
         what = f"{target.place} had backups of this stack before, and has nothing of it now: is it not mounted?"
         raise Failed(what, where=target.name, next="mount it; or ./ops backup --adopt, if it is a new place")
 

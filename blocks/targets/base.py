@@ -60,6 +60,10 @@ class Target(Protocol):
     def place(self) -> str:
         """Where it is: a directory's path, or `s3://bucket/prefix`."""
 
+    @property
+    def origin(self) -> str:
+        """The place with the server that has it: equal for equal places alone."""
+
     def begin(self, key: str, estimate: int = 0) -> Upload:
         """Start one object.
 

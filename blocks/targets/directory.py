@@ -30,7 +30,7 @@ class DirectoryTarget:
     def __init__(self, path: Path, name: str = "") -> None:
         self.root = Path(os.path.realpath(path))
         self.name = name or str(path)
-        self.place = str(self.root)
+        self.place = self.origin = str(self.root)
 
     def begin(self, key: str, estimate: int = 0) -> Upload:
         """Start one object; see `Target`."""

@@ -61,6 +61,7 @@ class S3Target:
         prefix = prefix.strip("/")
         self._prefix = f"{safe_key(prefix)}/" if prefix else ""
         self.place = f"s3://{bucket}/{prefix}".rstrip("/")
+        self.origin = f"{endpoint} {self.place}".strip()
         self.name = name or self.place
         self._budget, self._spool, self._now = budget, spool, now
         deleter = (

@@ -58,7 +58,7 @@ class MemoryTarget:
         self, name: str = "memory", now: Callable[[], datetime] = lambda: datetime.now(UTC), ahead: float = 0.0
     ) -> None:
         self.name, self.now, self.ahead = name, now, ahead
-        self.place = f"memory:{name}"
+        self.place = self.origin = f"memory:{name}"
         self.objects: dict[str, tuple[bytes, datetime]] = {}
         self.uploads: builtins.list[MemoryUpload] = []
 

@@ -137,3 +137,10 @@ def test_targets_cost_nothing_until_they_are_used() -> None:
     )
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_bucket_of_another_server_is_another_place() -> None:
+    """Two servers may each have a bucket of one name."""
+    one, other = (s3("s3://bucket/p", KEYS | {"OPS_S3_ENDPOINT": f"http://127.0.0.1:{port}"}) for port in (1, 2))
+    assert one.place == other.place
+    assert one.origin != other.origin

@@ -51,7 +51,7 @@ def test_a_place_that_was_ours_and_is_empty_is_a_problem(tmp_path: Path, target:
     """Nobody takes a disk that is not mounted for one without backups: whoever looks is told, and alerted."""
     lab = BackupLab(tmp_path)
     lab.backup({"local": target})
-    Places.of(lab.home, "light").add(target.place)
+    Places.of(lab.home, "light").add(target.origin)
     assert shelves.gather(lab.home, StackRef()).problems == ()
     target.objects.clear()
     found = shelves.gather(lab.home, StackRef())
