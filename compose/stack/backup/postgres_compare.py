@@ -14,7 +14,7 @@ _NAMED = (
     r"|relation|role|schema|server|table|trigger|type) "
 )
 _VALUE = re.compile(rf"(?P<named>{_NAMED}\"[^\"]*\")|(?:value )?\"[^\"]*(?:\"|$)")
-_VIEW = re.compile(r"from TOC entry [^\n]* MATERIALIZED VIEW DATA ")
+_VIEW = re.compile(r"^Command was: REFRESH MATERIALIZED VIEW ", re.MULTILINE)
 LONGEST = 200
 
 
