@@ -88,7 +88,7 @@ def _report(shelves: Shelves, name: str, request: VerifyBackupRequest, found: di
     if errors:
         said = f"{name}: {len(errors)} problems: {errors[0]}"
     elif unread:
-        said = f"{name}: what could be read is right; not proven: {len(unread)} files"
+        said = f"{name}: what could be read is right; not proven: {unread[0]}" + _more(unread)
     elif vouched:
         said = (
             f"{name}: what was read on {on} is as it was written; no key was given, and {len(vouched)} encrypted"
@@ -104,6 +104,10 @@ def _report(shelves: Shelves, name: str, request: VerifyBackupRequest, found: di
         what="verify-backup", stack=shelves.stack, headline=said, rows=rows, errors=errors,
         notes=[*unread, *notes], exit_code=code,
     )  # fmt: skip
+
+
+def _more(remarks: list[str]) -> str:
+    return f"; and {len(remarks) - 1} more" if len(remarks) > 1 else ""
 
 
 def _named(remarks: dict[str, list[str]]) -> list[str]:
@@ -125,7 +129,10 @@ def _verified(
     if looked.foreign:
         (found.unread if request.level == "content" else found.notes).append(FOREIGN)
     if fact and fact.passed and request.level == "content":
-        content_of(one.shelf, before.manifest, identities, found, sample=request.sample, seed=seed)
+        try:
+            content_of(one.shelf, before.manifest, identities, found, sample=request.sample, seed=seed)
+        except OpsError as error:
+            found.unread.append(str(error))
         _have_written_anew(one, found.damaged, index)
         if found.problems or not (found.unread or found.vouched):
             wrong = tuple(found.problems[:50])
@@ -150,6 +157,9 @@ def _append(one: Shelfful, before: Shelved, fact: Verified, found: Found) -> Non
     try:
         if one.shelf.holds(before):
             one.shelf.append_record(before.manifest.id, fact)
+            known = one.shelf.facts(before.manifest.id).damaged
+            if fact.passed and known:
+                found.unread.append(f"{known[0]}: found before, and such a look does not take it back")
         else:
             found.problems.clear()
             found.unread[:] = ["was replaced or removed while it was read: nothing is on record; the same again"]

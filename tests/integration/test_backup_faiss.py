@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
 from blocks.polling import poll
+from blocks.stores.scratch import MEBIBYTE
 from tasks.backup.stopping import Stopper
 from tests import images
 from tests.saving_lab import address, component, laboratory, network, opened, restored, saved, saving
@@ -43,8 +45,11 @@ def alive(where):
     return False
 
 
-def test_another_server_answers_from_the_copy(tmp_path):
-    """Vectors are counted from the records; the nearest neighbours are the same."""
+def test_another_server_answers_from_the_copy(tmp_path, monkeypatch):
+    """Vectors are counted from the records; the nearest neighbours are the same.
+
+    Where its tool has no memory to read it, it is saved all the same, and its level is not reached.
+    """
     if not images.present(IMAGE):
         pytest.skip(f"{IMAGE} is not here: ./ops deploy --stack stores builds it")
     asked = {"index": "things", "vectors": VECTORS[:3], "k": 5}
@@ -62,3 +67,12 @@ def test_another_server_answers_from_the_copy(tmp_path):
         with restored(IMAGE, "/data", given.files.plain["faiss/data.tar"], token) as scratch:
             assert poll(lambda: alive(scratch), 60)
             assert call(scratch, "/search", asked) == call(address(f"{project.name}-faiss-1"), "/search", asked)
+        given = replace(
+            saving(work, component(work, "faiss"), tmp_path / "spool", Stopper(work)), verify="content"
+        )
+        monkeypatch.setattr("compose.stack.backup.tools.memory_for", lambda size, free: 12 * MEBIBYTE)
+        told = saved(given)
+        assert told.checked == "none"
+        assert any("not read by its own tool" in note for note in told.notes)
+        assert told.fingerprint["indexes"]["things"]["ntotal"] == 300
+        assert "unproven" not in told.fingerprint

@@ -13,6 +13,7 @@ from blocks.backup.identities import NOBODY
 from blocks.backup.verify import verify_bytes
 from blocks.targets.s3_errors import Answered
 from compose.stack.backup.postgres_compare import computed
+from compose.stack.backup.records import Verified
 from compose.stack.backup.request import VerifyBackupRequest
 from compose.stack.backup.tools import undecided
 from compose.stack.errors import Damaged, Failed
@@ -84,6 +85,36 @@ def test_a_backup_that_changes_while_it_is_read_is_not_called_damaged(lab: Backu
     assert found.problems == []
     assert "replaced or removed" in found.unread[0]
     assert not list(target.list(lab.prefix(manifest.id)))
+
+
+def test_a_weaker_look_says_that_damage_is_known(lab: BackupLab) -> None:
+    """The hashes fit, the rows are not those: that the hashes fit is no proof."""
+    target = MemoryTarget()
+    manifest = lab.backup({"memory": target})
+    wrong = Verified(level="content", passed=False, problems=("table orders: its rows are not those",))
+    lab.shelf(target).append_record(manifest.id, wrong)
+    found = _verified(_shelfful(lab.shelf(target)), manifest.id, VerifyBackupRequest(), NOBODY)
+    assert found.problems == []
+    assert "table orders" in found.unread[0]
+    assert lab.shelf(target).facts(manifest.id).damaged == wrong.problems
+
+
+def test_the_bytes_are_on_record_though_the_engine_is_gone(
+    lab: BackupLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content is not proven, and not damaged."""
+
+    def gone() -> None:
+        raise Failed("the engine does not answer")
+
+    monkeypatch.setattr("tasks.backup.proving.Engine.connect", gone)
+    target = MemoryTarget()
+    manifest = lab.backup({"memory": target})
+    request = VerifyBackupRequest(level="content")
+    found = _verified(_shelfful(lab.shelf(target)), manifest.id, request, NOBODY)
+    assert (found.problems, found.unread) == ([], ["the engine does not answer"])
+    facts = lab.shelf(target).facts(manifest.id)
+    assert (facts.verified, facts.damaged) == ("bytes", ())
 
 
 def found_by(reads: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
