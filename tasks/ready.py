@@ -104,6 +104,10 @@ class _Waiting:
             answer = self._ask(container)
             if answer.ok:
                 return ("running" if isinstance(self.readiness.probe, RunningProbe) else "ready"), answer.detail
+            if not self.readiness.binding and container.running and not container.address:
+                calm = self._calm(container)
+                if calm.ok:
+                    return "running", f"not proven: {answer.detail}"
             if self.work.abort.is_set():
                 raise Failed("no longer waited for: the deployment is being rolled back", where=self.step.service)
             if time.monotonic() > until:

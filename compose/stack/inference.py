@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+from compose.stack.backup import tools
 from compose.stack.observed import Container
 from compose.stack.probes import (
     LOCAL,
@@ -21,7 +23,7 @@ from compose.stack.probes import (
     RunningProbe,
     TcpProbe,
 )
-from compose.stack.roles import Role, facts, role_of
+from compose.stack.roles import Role, facts, role_of, usual_ports
 from compose.stack.service import Healthcheck, Service, Stack
 
 READY_WITHIN = 120.0
@@ -45,7 +47,7 @@ def ended_well(stack: Stack, name: str, container: Container) -> bool:
     if is_oneshot(stack, name):
         return True
     service = stack[name]
-    if service.restart_policy in {"always", "unless-stopped"} or _port_served(service):
+    if service.restart_policy in {"always", "unless-stopped"} or port_served(service):
         return False
     return not with_image_check(stack, readiness_of(stack, name), service, container).binding
 
@@ -100,7 +102,7 @@ def _hinted(service: Service) -> NetworkProbe | ExecProbe | None:
 def _inferred(service: Service, within: float) -> Readiness:
     role = role_of(service)
     known = facts(role)
-    port = _port_served(service)
+    port = port_served(service)
     why = f"inferred: the image looks like {role}" if known.ports else "inferred: the port that the file names"
     probe: NetworkProbe | RunningProbe
     if role is Role.POSTGRES:
@@ -118,28 +120,31 @@ def _inferred(service: Service, within: float) -> Readiness:
     return Readiness(probe, why, binding=False, within=min(within, 30.0))
 
 
-def _port_served(service: Service) -> int | None:
-    """The port at which a service is expected to answer, from the image's name or the file; None without one."""
-    known = facts(role_of(service)).ports
+def port_served(service: Service) -> int | None:
+    """The port at which a service is expected to answer, from the image's name or the file; None without one.
+
+    A port that the file publishes goes before the image's usual one, save where a protocol or a route of the image
+    is known: that one is not at any other port of it.
+    """
+    role = role_of(service)
+    if role is Role.POSTGRES:
+        return _postgres(service).port
+    if role is Role.REDIS:
+        return _redis(service).port
+    known = usual_ports(service)
     targets = [port.target for port in service.ports if port.protocol == "tcp"]
     exposed = [int(m[0]) for e in service.raw.get("expose") or () if (m := re.match(r"\d+", str(e)))]
-    return next((p for p in known if p in targets), None) or (*known, *targets, *exposed, None)[0]
+    rest = (*known, *targets, *exposed) if facts(role).ready else (*targets, *exposed, *known)
+    return next((p for p in known if p in targets), None) or (*rest, None)[0]
 
 
 def _postgres(service: Service) -> PostgresProbe:
-    return PostgresProbe(_port_of(service, 5432))
+    given = {key: value for key, value in service.environment.items() if value}
+    return PostgresProbe(tools.postgres_port(given, service.command))
 
 
 def _redis(service: Service) -> RedisProbe:
-    return RedisProbe(_port_of(service, 6379))
-
-
-def _port_of(service: Service, default: int) -> int:
-    words = service.command
-    for flag, value in pairwise(words):
-        if flag in {"--port", "-p"} and value.isdigit():
-            return int(value)
-    return default
+    return RedisProbe(int(_option(service.command, "--port") or 6379))
 
 
 def equivalent(check: Healthcheck, service: Service) -> NetworkProbe | None:
@@ -157,10 +162,14 @@ def equivalent(check: Healthcheck, service: Service) -> NetworkProbe | None:
         program, arguments = arguments[0], arguments[1:]
     if program in {"curl", "wget"}:
         return _fetch(program, arguments)
+    if program in {"pg_isready", "redis-cli"} and not _asks_itself(arguments, service):
+        return None
     if program == "pg_isready":
-        return PostgresProbe(int(_option(arguments, "-p", "--port") or 5432))
+        port = _option(arguments, "-p", "--port") or service.environment.get("PGPORT") or "5432"
+        return PostgresProbe(int(port)) if port.isdigit() else None
     if program == "redis-cli" and [word.lower() for word in arguments][-1:] == ["ping"]:
-        return None if "--tls" in arguments else RedisProbe(int(_option(arguments, "-p") or 6379))
+        other = {"--tls", "-u", "-s"} & set(arguments)
+        return None if other else RedisProbe(int(_option(arguments, "-p") or 6379))
     if program == "nc" and "-z" in arguments and arguments[-1].isdigit() and arguments[-2] in LOCAL:
         return TcpProbe(int(arguments[-1]))
     return None
@@ -184,9 +193,27 @@ def _words(check: Healthcheck) -> list[str]:
         return []
 
 
-def _option(words: list[str], *names: str) -> str | None:
-    pairs = pairwise(words)
-    return next((value for flag, value in pairs if flag in names and value.isdigit()), None)
+def _option(words: Sequence[str], *names: str) -> str | None:
+    """The number that one of these options is given: `-p 1`, `-p1`, `--port 1`, `--port=1`."""
+    found = (value for value in _values(words, names) if value.isdigit())
+    return next(found, None)
+
+
+def _values(words: Sequence[str], names: Sequence[str]) -> list[str]:
+    joined = [
+        word.removeprefix(name).removeprefix("=")
+        for word in words
+        for name in names
+        if word.startswith(f"{name}=" if name.startswith("--") else name) and word != name
+    ]
+    return [value for flag, value in pairwise(words) if flag in names] + joined
+
+
+def _asks_itself(words: Sequence[str], service: Service) -> bool:
+    """Whether a command asks the container itself: at a local name, its own, or its socket."""
+    own = {*LOCAL, service.name, service.container_name, service.raw.get("hostname")}
+    hosts = _values(words, ("-h", "--host"))
+    return all(host in own or host.startswith("/") for host in hosts)
 
 
 PLAIN_FLAGS = re.compile(

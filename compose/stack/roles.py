@@ -137,6 +137,11 @@ def programs(service: Service) -> frozenset[str]:
     return frozenset(found)
 
 
+def usual_ports(service: Service) -> tuple[int, ...]:
+    """The container ports that a service's image is known to use, the one that is probed first."""
+    return (8080,) if image_name(service.image) == "nginx-unprivileged" else facts(role_of(service)).ports
+
+
 def facts(role: Role) -> RoleFacts:
     """What is known of a role (nothing, for an unknown one)."""
     return FACTS.get(role, RoleFacts())

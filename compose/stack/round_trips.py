@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from compose.stack.errors import Refused
-from compose.stack.inference import is_oneshot, readiness_of
+from compose.stack.inference import is_oneshot, port_served, readiness_of
 from compose.stack.probes import ExecProbe, HttpProbe, PostgresProbe, RedisProbe, TcpProbe
 from compose.stack.roles import Role, facts, role_of
 from compose.stack.service import Service, Stack
@@ -216,9 +216,7 @@ def port_of(stack: Stack, name: str) -> int:
     service, probe = stack[name], readiness_of(stack, name).probe
     if isinstance(probe, (HttpProbe, TcpProbe, PostgresProbe, RedisProbe)):
         return probe.port
-    known = facts(role_of(service)).ports
-    targets = [port.target for port in service.ports if port.protocol == "tcp"]
-    return next(iter((*known, *targets)), 80)
+    return port_served(service) or 80
 
 
 def ready_probe(stack: Stack, name: str) -> HttpProbe | PostgresProbe | RedisProbe | ExecProbe | None:
@@ -239,7 +237,7 @@ def ready_probe(stack: Stack, name: str) -> HttpProbe | PostgresProbe | RedisPro
         return own.probe
     known = facts(role)
     if known.ready and not service.host_network:
-        return HttpProbe(known.ports[0], known.ready)
+        return HttpProbe(port_served(service) or known.ports[0], known.ready)
     return own.fallback
 
 

@@ -550,3 +550,13 @@ def test_a_container_in_anothers_network_is_reached_there() -> None:
     found = Engine(SimpleNamespace(api=api)).inspect("c")
     assert found is not None
     assert (found.id, found.address) == ("c", "10.0.0.2")
+
+
+def test_a_guess_without_an_address_is_given_up_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be asked of it, so it is not waited for longer than a service of which nothing is known."""
+    monkeypatch.setattr(tasks.ready, "SETTLED", 0.1)
+    made = container("redis", addresses={}, state="created", started_at="")
+    stack = stack_of(redis={"image": "redis:7", "network_mode": "none"})
+    engine = FakeEngine(made)
+    found = deployed(tmp_path, stack, engine)["redis"]
+    assert (found.state, found.proof) == ("running", "not proven: it has no address of its own")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from compose.stack.errors import Refused
 from compose.stack.graph import closure, critical_path, dependents, graph_of, start_order
-from compose.stack.inference import ended_well, equivalent, is_oneshot, readiness_of
+from compose.stack.inference import ended_well, equivalent, is_oneshot, port_served, readiness_of
 from compose.stack.observed import Container
 from compose.stack.phases import Phase, phase_of
 from compose.stack.probes import ExecProbe, ExitProbe, HttpProbe, PostgresProbe, RedisProbe, RunningProbe, TcpProbe
@@ -201,6 +201,17 @@ def test_phases_follow_hint_role_tier_and_name() -> None:
         (["CMD", "pg_isready", "-p", "5433"], PostgresProbe(5433)),
         (["CMD", "redis-cli", "ping"], RedisProbe(6379)),
         (["CMD-SHELL", "redis-cli -a $$REDIS_PASSWORD ping"], RedisProbe(6379)),
+        (["CMD", "pg_isready", "--port=5433"], PostgresProbe(5433)),
+        (["CMD-SHELL", "pg_isready -p5433"], PostgresProbe(5433)),
+        (["CMD", "pg_isready", "--quiet", "--host=127.0.0.1"], PostgresProbe(5432)),
+        (["CMD", "pg_isready", "-h", "/var/run/postgresql"], PostgresProbe(5432)),
+        (["CMD", "pg_isready", "-h", "a"], PostgresProbe(5432)),
+        (["CMD", "pg_isready", "-h", "db"], None),
+        (["CMD", "pg_isready", "-hdb"], None),
+        (["CMD", "pg_isready", "--host=db"], None),
+        (["CMD", "redis-cli", "-h", "redis", "ping"], None),
+        (["CMD", "redis-cli", "-h", "localhost", "-p", "6380", "ping"], RedisProbe(6380)),
+        (["CMD", "redis-cli", "-u", "redis://redis", "ping"], None),
         (["CMD", "nc", "-z", "localhost", "9000"], TcpProbe(9000)),
         (["CMD", "curl", "http://localhost:8000/health"], None),
         (["CMD", "curl", "-f", "-X", "POST", "http://localhost/"], None),
@@ -245,6 +256,27 @@ def test_a_hint_wins_and_binds() -> None:
     body = {"image": "redis:7", "x-ops": {"probe": {"http": {"port": 1, "path": "/x"}}, "ready_within": 5}}
     found = readiness_of(stack(a=body), "a")
     assert (found.probe, found.binding, found.within) == (HttpProbe(1, "/x"), True, 5)
+
+
+@pytest.mark.parametrize(
+    ("body", "port"),
+    [
+        ({"image": "nginx:1"}, 80),
+        ({"image": "nginx:1", "ports": [{"target": 8080}]}, 8080),
+        ({"image": "nginx:1", "ports": [{"target": 443}, {"target": 80}]}, 80),
+        ({"image": "nginxinc/nginx-unprivileged"}, 8080),
+        ({"image": "nginxinc/nginx-unprivileged", "expose": ["9000"]}, 9000),
+        ({"image": "qdrant/qdrant", "ports": [{"target": 6334}]}, 6333),
+        ({"image": "postgres:16", "command": ["-c", "port=5433"], "ports": [{"target": 9187}]}, 5433),
+        ({"image": "postgres:16", "environment": {"PGPORT": "5433"}}, 5433),
+        ({"image": "redis:7", "command": ["redis-server", "--port", "6380"]}, 6380),
+        ({"image": "mine", "expose": ["9000-9001"]}, 9000),
+        ({"image": "mine"}, None),
+    ],
+)
+def test_the_port_at_which_an_answer_is_expected(body: dict[str, Any], port: int | None) -> None:
+    """What the file tells goes before what the image usually does, save where its protocol is known."""
+    assert port_served(parse_service("a", body, "p")) == port
 
 
 def test_slow_health_checks_get_the_time_that_they_declare() -> None:
