@@ -91,8 +91,15 @@ class Nodes:
         return Node(key, step.service, _abortable(self.work, step.service, do), after, optional, title, tags)
 
     def _begin(self, step: Step) -> Callable[[], str]:
-        sharers = _sharers(self.work, step) if step.service in self.shared else ()
+        sharers = self._sharers(step) if step.service in self.shared else ()
         return partial(begin, self.work, step, sharers)
+
+    def _sharers(self, step: Step) -> tuple[str, ...]:
+        """The services that are replaced with it, because they live in its namespaces."""
+        if step.action is not Action.RECREATE:
+            return ()
+        replaced = {other.service for other in self.plan.changes if other.action is Action.RECREATE}
+        return tuple(name for name in replaced if step.service in self.work.stack[name].shares_with)
 
     def _await(self, step: Step) -> Callable[[], Proof]:
         if step.action is Action.REMOVE:
@@ -130,12 +137,6 @@ def _create(work: Work, services: list[str]) -> str:
     finally:
         work.journal("create", "end")
     return f"{len(services)} services"
-
-
-def _sharers(work: Work, step: Step) -> tuple[str, ...]:
-    if step.action is not Action.RECREATE:
-        return ()
-    return tuple(name for name, s in work.stack.services.items() if step.service in s.shares_with)
 
 
 def _abortable(work: Work, service: str, do: Callable[[], object]) -> Callable[[], object]:

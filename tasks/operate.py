@@ -16,6 +16,7 @@ from blocks.releases import ReleaseStore
 from blocks.verdict_store import VerdictStore
 from compose.stack import commands
 from compose.stack.errors import Failed, Refused
+from compose.stack.graph import with_sharers
 from compose.stack.observed import PROJECT
 from compose.stack.request import StackRef
 from compose.stack.service import Stack
@@ -74,10 +75,12 @@ def status(home: Home, ref: StackRef) -> tuple[str, tuple[ServiceStatus, ...]]:
 
 
 def restart(home: Home, ref: StackRef, services: Sequence[str]) -> None:
-    """Restart services in place."""
+    """Restart services in place, and with them those that are there and live in their namespaces."""
     opened = open_stack(home, ref)
-    names = opened.known(services)
-    with stack_lock(Engine.connect().id, opened.project, f"restart {' '.join(names)}") as handle:
+    engine, asked = Engine.connect(), opened.known(services)
+    there = engine.glance(opened.project).services
+    names = [name for name in with_sharers(opened.stack, asked) if name in asked or name in there]
+    with stack_lock(engine.id, opened.project, f"restart {' '.join(names)}") as handle:
         cli = ComposeCli(opened.found.environment, keep=(handle,))
         cli.run(commands.restart(opened.found.project, names), limit=WITH_STOP, where=", ".join(names))
 

@@ -59,6 +59,15 @@ def closure(graph: Graph, names: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def with_sharers(stack: Stack, names: Iterable[str]) -> tuple[str, ...]:
+    """`names` and everything that lives in their network, IPC or PID namespaces."""
+    found = list(names)
+    for name in start_order(graph_of(stack)):
+        if name not in found and set(stack[name].shares_with) & set(found):
+            found.append(name)
+    return tuple(found)
+
+
 def critical_path(graph: Graph, ready_at: Mapping[str, float]) -> tuple[str, ...]:
     """The chain of services that held the deployment up, first to last.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -32,6 +32,9 @@ class Action(StrEnum):
 
 
 TOUCHING = {Action.RECREATE, Action.RESTART}
+MAKING = {Action.CREATE, Action.RECREATE}
+RENEWING = {*MAKING, Action.RESTART, Action.START, Action.RUN_AGAIN}
+"""After these a service's containers have other namespaces than before."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +119,19 @@ def decide(stack: Stack, observed: Observed, evidence: Evidence, scope: Iterable
         stack: Wanted.
         observed: The project's containers.
         evidence: What else is known.
-        scope: Services to look at; all by default.
+        scope: Services to look at; all by default. Those that run in the namespaces of one that gets new ones
+            follow it in any case: they would stay in dead ones.
     """
     names = [name for name in start_order(graph_of(stack)) if scope is None or name in set(scope)]
-    steps = [_step(stack, stack[name], observed.of(name), evidence) for name in names]
+    steps = _with_sharers(
+        stack, observed, evidence, [_step(stack, stack[name], observed.of(name), evidence) for name in names]
+    )
     known = set(stack.services)
     orphans = tuple(c.name for c in observed.containers if c.service not in known)
     missing = {
         step.service: stack[step.service].image for step in steps
-        if step.action not in {Action.REMOVE, Action.NONE} and evidence.images.get(step.service) is None
+        if step.action not in {Action.REMOVE, Action.NONE, Action.RESTART}
+        and evidence.images.get(step.service) is None
     }  # fmt: skip
     return Plan(tuple(steps), orphans, missing)
 
@@ -142,6 +149,35 @@ def _step(stack: Stack, service: Service, containers: tuple[Container, ...], evi
         force=force,
         by_compose=needs_compose_start(stack, service),
     )
+
+
+def _with_sharers(stack: Stack, observed: Observed, evidence: Evidence, steps: Iterable[Step]) -> list[Step]:
+    """The steps, with those of services whose namespaces a new container or a new start of another takes away."""
+    made = {step.service: step for step in steps}
+    order = start_order(graph_of(stack))
+    for name in order:
+        there = observed.of(name)
+        hosts = [made[host] for host in stack[name].shares_with if host in made and made[host].action in RENEWING]
+        followed = _follow(hosts, there, made.get(name))
+        if followed:
+            action, reason = followed
+            step = made.get(name) or _step(stack, stack[name], there, evidence)
+            downtime = evidence.seconds.get(name)
+            made[name] = replace(step, action=action, reasons=(reason,), force=False, downtime=downtime)
+    return [made[name] for name in order if name in made]
+
+
+def _follow(hosts: Sequence[Step], there: Sequence[Container], own: Step | None) -> tuple[Action, str] | None:
+    """What becomes of a service whose namespaces' owners are touched; None where its own step does as much."""
+    if not hosts or not there or (own and own.action in {Action.NONE, Action.DONE, *MAKING}):
+        return None
+    maker = next((host for host in hosts if host.action in MAKING), None)
+    if maker:
+        return Action.RECREATE, f"it lives in the namespaces of {maker.service}, which gets a new container"
+    idle = not any(container.running for container in there)
+    if idle or (own and own.action is not Action.UNCHANGED):
+        return None
+    return Action.RESTART, f"it lives in the namespaces of {hosts[0].service}, which starts anew"
 
 
 def _decision(

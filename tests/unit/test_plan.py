@@ -177,3 +177,56 @@ def test_scaled_to_zero_takes_its_containers_away() -> None:
     there = plan(zero, container("a"), images={"a": None})
     assert (there.step("a").action, dict(there.images)) == (Action.REMOVE, {})
     assert plan(zero).step("a").action is Action.NONE
+
+
+def sharing(**host: object) -> Stack:
+    return stack(
+        vpn={"image": "x", **host},
+        client={"image": "x", "network_mode": "service:vpn"},
+        tracer={"image": "x", "pid": "service:client"},
+        other={"image": "x", "depends_on": {"vpn": {}}},
+    )
+
+
+def actions(made: Plan) -> dict[str, str]:
+    return {step.service: str(step.action) for step in made.steps}
+
+
+def test_who_lives_in_the_namespaces_of_a_restarted_service_restarts_with_it() -> None:
+    """A restart makes new namespaces; whoever stayed in the old ones would talk to nobody."""
+    there = [container(name) for name in ("vpn", "client", "tracer", "other")]
+    made = plan(sharing(), *there, changed_files={"vpn": ("/etc/vpn.conf",)})
+    assert actions(made) == {"vpn": "restart", "client": "restart", "tracer": "restart", "other": "unchanged"}
+    assert made.step("client").reasons == ("it lives in the namespaces of vpn, which starts anew",)
+
+
+def test_who_lives_in_the_namespaces_of_a_stopped_service_restarts_when_that_starts() -> None:
+    """Its end left them in namespaces of the dead; one that does not run has its own reason to start."""
+    ended = {"state": "exited", "exit_code": 137}
+    made = plan(sharing(), container("vpn", **ended), container("client"), container("tracer", **ended))
+    assert {name: actions(made)[name] for name in ("vpn", "client", "tracer")} == {
+        "vpn": "start",
+        "client": "restart",
+        "tracer": "start",
+    }
+
+
+def test_only_a_service_takes_those_along_that_live_in_its_namespaces() -> None:
+    """They follow a replaced container though nobody named them; one that is not there is not made."""
+    found, dry_run = sharing(), {"vpn": "recreate", "client": "recreate"}
+    base = {"hashes": dict.fromkeys(found.services, "h"), "images": dict.fromkeys(found.services, "sha256:1")}
+    evidence = Evidence(**base, dry_run=dry_run)  # type: ignore[arg-type]
+    there = Observed((container("vpn"), container("client"), container("other")))
+    made = decide(found, there, evidence, ["vpn"])
+    assert actions(made) == {"vpn": "recreate", "client": "recreate"}
+    assert made.step("client").reasons == ("it lives in the namespaces of vpn, which gets a new container",)
+    unchanged = decide(found, there, Evidence(**base, dry_run={}), ["vpn"])  # type: ignore[arg-type]
+    assert actions(unchanged) == {"vpn": "unchanged"}
+
+
+def test_a_forced_replacement_takes_along_what_the_installed_compose_would_leave() -> None:
+    """The content of a config changed: Compose's dry run sees nothing, and its container goes all the same."""
+    there = [container(name) for name in ("vpn", "client", "tracer", "other")]
+    dry_run = dict.fromkeys(("vpn", "client", "tracer", "other"), "unchanged")
+    made = plan(sharing(), *there, dry_run=dry_run, changed_files={"vpn": ("configs.c",)})
+    assert actions(made) == {"vpn": "recreate", "client": "recreate", "tracer": "recreate", "other": "unchanged"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compose.stack.errors import Refused
-from compose.stack.graph import closure, critical_path, dependents, graph_of, start_order
+from compose.stack.graph import closure, critical_path, dependents, graph_of, start_order, with_sharers
 from compose.stack.inference import ended_well, equivalent, is_oneshot, port_served, readiness_of
 from compose.stack.observed import Container
 from compose.stack.phases import Phase, phase_of
@@ -294,6 +294,17 @@ def test_one_shots_are_told_or_waited_for() -> None:
     )
     assert [is_oneshot(found, name) for name in ("job", "app", "told")] == [True, False, True]
     assert readiness_of(found, "job").probe == ExitProbe()
+
+
+def test_who_lives_in_the_namespaces_of_a_service() -> None:
+    """Directly or through another; a mere dependent does not."""
+    found = stack(
+        tracer={"image": "x", "pid": "service:client"},
+        client={"image": "x", "network_mode": "service:vpn"},
+        vpn={"image": "x"},
+        other={"image": "x", "depends_on": {"vpn": {}}},
+    )
+    assert with_sharers(found, ["vpn"]) == ("vpn", "client", "tracer")
 
 
 def test_own_subgraph_keeps_only_its_edges() -> None:
