@@ -73,7 +73,7 @@ def _place(container: Container, port: int) -> Place:
         Failed: No way leads there from here.
     """
     place = reach(container, port, published=True)
-    if place is None or (place.error and not place.refused):
+    if place is None or not place.host_answers:
         raise Failed(
             f"port {port} is not reachable from here, neither at its container's address nor on this machine",
             where=container.service,

@@ -74,7 +74,8 @@ def _network(probe: NetworkProbe, container: Container, run: ExecInContainer, li
         return Answer(False, "it has no address of its own", reached=False)
     if place.error:
         said = place.error.strerror or place.error
-        return Answer(False, f"{probe}: {said}", reached=False, refused=place.refused)
+        reached = place.host_answers and not place.refused
+        return Answer(False, f"{probe}: {said}", reached=reached, refused=place.refused)
     match probe:
         case TcpProbe():
             return Answer(True, "accepts connections")

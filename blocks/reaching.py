@@ -10,20 +10,31 @@ from compose.stack.observed import Container
 CONNECT = 1.0
 
 
+CLOSED = 9
+"""Nobody listens on the discard port: a host that the network reaches refuses it at once."""
+
+
 @dataclass(frozen=True)
 class Place:
-    """A host and a port, and why nobody answered there, if so."""
+    """A host and a port.
+
+    Args:
+        error: Why no connection came about; None when one did.
+        host_answers: The network reaches the host, whatever becomes of the port: one where nobody listens refuses,
+            one whose process hangs does not even do that once its queue is full.
+    """
 
     host: str
     port: int
     error: OSError | None = None
+    host_answers: bool = True
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def refused(self) -> bool:
-        """The network reaches it, and nobody listens."""
+        """Nobody listens."""
         return isinstance(self.error, ConnectionRefusedError)
 
 
@@ -42,17 +53,25 @@ def reach(container: Container, port: int, *, published: bool = False) -> Place 
         tried.append(_connect(address, port))
         if tried[-1].error is None:
             return tried[-1]
-    refused = next((place for place in tried if place.refused), None)
-    if refused is None and published and port in container.published:
+    there = sorted((place for place in tried if place.host_answers), key=lambda place: not place.refused)
+    if not there and published and port in container.published:
         outside = _connect(*container.published[port])
         if outside.error is None:
             return outside
-    return refused or next(iter(tried), None)
+    return next(iter([*there, *tried]), None)
 
 
 def _connect(host: str, port: int) -> Place:
+    error = _try(host, port)
+    if error is None or isinstance(error, ConnectionRefusedError):
+        return Place(host, port, error)
+    other = _try(host, CLOSED)
+    return Place(host, port, error, host_answers=other is None or isinstance(other, ConnectionRefusedError))
+
+
+def _try(host: str, port: int) -> OSError | None:
     try:
         socket.create_connection((host, port), timeout=CONNECT).close()
     except OSError as error:
-        return Place(host, port, error)
-    return Place(host, port)
+        return error
+    return None

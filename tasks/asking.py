@@ -26,6 +26,7 @@ class Asking:
     run: ExecInContainer
     began: float = field(default_factory=time.monotonic)
     ran_inside: float = field(init=False)
+    inside_said: str = ""
 
     def __post_init__(self) -> None:
         self.ran_inside = self.began
@@ -43,11 +44,14 @@ class Asking:
             return answer
         if healthy or container.health == "healthy":
             return replace(answer, ok=True, detail=BY_THE_ENGINE)
-        if now - self.ran_inside < self.readiness.pause_inside(answer):
-            return answer
-        self.ran_inside = now
-        inside = _inside(self.readiness, container, self.run, answer)
-        return inside if inside.ok else answer
+        if now - self.ran_inside >= self.readiness.pause_inside(answer):
+            self.ran_inside = now
+            inside = _inside(self.readiness, container, self.run, answer)
+            if inside.ok:
+                return inside
+            self.inside_said = inside.detail
+        # once its own check said no, it is not a matter of the network any more
+        return replace(answer, reached=True, detail=self.inside_said) if self.inside_said else answer
 
 
 def ask_once(

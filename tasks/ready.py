@@ -69,9 +69,15 @@ def ready_now(work: Work, step: Step) -> Answer:
     for container in work.seen.of(step.service):
         readiness = with_image_check(work.stack, step.readiness, work.stack[step.service], container)
         answer = ask_once(readiness, container, work.engine.run_in, 0.0)
-        answers.append(answer if readiness.binding else replace(answer, ok=True))
+        # what nobody can ask from here is not waited for again at each deployment
+        passes = not readiness.binding or (answer.silent and readiness.fallback is None)
+        answers.append(replace(answer, ok=True, detail=_unproven(answer)) if passes else answer)
     bad = [answer for answer in answers if not answer.ok]
     return (bad or answers or [Answer(False, "it has no container")])[0]
+
+
+def _unproven(answer: Answer) -> str:
+    return answer.detail if answer.ok else f"not proven: {answer.detail}"
 
 
 class _Waiting:
@@ -91,7 +97,6 @@ class _Waiting:
         self.readiness = with_image_check(self.work.stack, self.step.readiness, self.service, container)
         self.asking = Asking(self.readiness, self.work.engine.run_in, self.since)
         self.restarts, self.ends = container.restarts, self.watch.ends(container.id)
-        until = self.since + self.readiness.within
         ends_before = 0 if self.step.action is not Action.UNCHANGED else self.watch.ends(container.id)
         looked = time.monotonic()
         while True:
@@ -110,7 +115,7 @@ class _Waiting:
                     return "running", f"not proven: {answer.detail}"
             if self.work.abort.is_set():
                 raise Failed("no longer waited for: the deployment is being rolled back", where=self.step.service)
-            if time.monotonic() > until:
+            if time.monotonic() - self.since > self.readiness.patience(answer):
                 return self._too_late(container, answer)
             self.watch.wait(EXEC_EVERY if isinstance(self.readiness.probe, ExecProbe) else EVERY)
 
@@ -162,7 +167,7 @@ class _Waiting:
         return None
 
     def _too_late(self, container: Container, answer: Answer) -> tuple[str, str]:
-        within = self.readiness.within
+        within = self.readiness.patience(answer)
         if not self.readiness.binding or answer.silent:
             return "running", f"not proven: {answer.detail} for {within:.0f} s"
         said = self.work.engine.logs(container.id, 12)

@@ -75,8 +75,8 @@ def place_of(container: Container, port: int) -> Place:
     place = reach(container, port, published=True)
     if place is None:
         raise NotProven("it has no address of its own")
-    if place.error and not place.refused:
-        raise NotProven(f"port {port} is not reachable from here ({place.error.strerror or place.error})")
+    if not place.host_answers:
+        raise NotProven(f"port {port} is not reachable from here ({place.error})")
     return place
 
 

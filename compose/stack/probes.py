@@ -8,6 +8,7 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "[::1]", "::1"})
 """Names by which a container calls itself."""
 ANSWER = 5.0
 INSIDE_EVERY = 2.0
+SILENT = 30.0
 SOCKET_ONLY = 30.0  # PostgreSQL's first start answers on its socket long before it is open to others
 
 
@@ -126,6 +127,10 @@ class Readiness:
     binding: bool = True
     within: float = 120.0
     equivalent: bool = False
+
+    def patience(self, answer: Answer) -> float:
+        """Seconds that such an answer is put up with: not for ever where nobody can be asked."""
+        return min(self.within, SILENT) if answer.silent else self.within
 
     @property
     def limit(self) -> float:

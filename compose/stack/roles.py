@@ -91,8 +91,8 @@ CLIENTS: dict[Role, frozenset[str]] = {
 }
 """Programs of an image that talk to a server elsewhere: what only calls these is a job, and no such server."""
 SERVERS = frozenset({
-    "docker-entrypoint.sh", "postgres", "redis-server", "valkey-server", "mysqld", "mariadbd", "mongod", "neo4j",
-    "tini", "ollama serve",
+    "postgres", "postmaster", "pg_ctl", "redis-server", "valkey-server", "mysqld", "mysqld_safe", "mariadbd",
+    "mariadbd-safe", "mongod", "neo4j", "tini", "ollama serve",
 })  # fmt: skip
 
 
@@ -118,9 +118,15 @@ def role_of(service: Service) -> Role:
                 next=f"one of: {known}",
             ) from None
     role = IMAGE_NAMES.get(image_name(service.image), Role.OTHER)
+    return Role.OTHER if _only_calls_clients(service, role) else role
+
+
+def _only_calls_clients(service: Service, role: Role) -> bool:
+    """Whether a service on a server's image is surely no server: no data of its own, no server, no script."""
     called = programs(service)
-    job = bool(called & CLIENTS.get(role, frozenset())) and not called & SERVERS
-    return Role.OTHER if job else role
+    starts = called & SERVERS or any(name.endswith(".sh") for name in called)
+    holds = any(mount.target in facts(role).data for mount in service.mounts)
+    return bool(called & CLIENTS.get(role, frozenset())) and not starts and not holds
 
 
 def programs(service: Service) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import socketserver
 import threading
@@ -40,6 +41,7 @@ from compose.stack.verdicts import Finding, Level, Mark
 from flows import nodes
 from flows.carry_out import carry_out
 from flows.walker import ThreadRunner
+from tasks.asking import Asking
 from tasks.checks import Checks
 from tasks.ready import Proof, await_ready, ready_now
 from tasks.stacks import ResolvedStack
@@ -451,7 +453,7 @@ def test_every_address_is_tried_ipv6_too(web: Web, monkeypatch: pytest.MonkeyPat
     real = socket.create_connection
     monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
     assert ask(HttpProbe(web.port), read, FakeEngine().run_in).detail.endswith("answered 400")
-    assert tried[:2] == ["fd00::2", "127.0.0.1"]
+    assert list(dict.fromkeys(tried)) == ["fd00::2", "127.0.0.1"]
 
 
 @pytest.fixture
@@ -485,6 +487,23 @@ def test_the_declared_check_stands_in_for_a_probe_that_cannot_be_asked_from_here
     assert [found.mark for found in verified(stack, engine, Level.READY)] == [Mark.PASSED]
     engine.inside = (1, "no")
     assert [found.mark for found in verified(stack, engine, Level.ALIVE)] == [Mark.FAILED]
+    asking = Asking(planned(stack, engine).step("app").readiness, engine.run_in)
+    asking.ran_inside = -math.inf
+    answers = [asking.ask(*engine.there.values()) for _ in range(2)]
+    assert [(answer.ok, answer.silent) for answer in answers] == [(False, False)] * 2
+
+
+def test_a_port_that_takes_no_connection_any_more_is_no_matter_of_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that hangs with a full queue: its host still refuses other ports, so it has failed."""
+
+    def connect(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
+        raise ConnectionRefusedError(111, "refused") if address[1] == 9 else TimeoutError("timed out")
+
+    monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
+    answer = ask(HttpProbe(80), container(), FakeEngine().run_in)
+    assert (answer.ok, answer.reached, answer.silent) == (False, True, False)
 
 
 def test_a_probe_that_hears_a_no_is_not_overruled_by_another_check(web: Web, tmp_path: Path) -> None:
@@ -504,6 +523,8 @@ def test_a_service_that_nobody_can_ask_from_here_is_not_proven_and_not_stopped(
     found = deployed(tmp_path, stack, engine)["app"]
     assert (found.state, engine.stopped) == ("running", [])
     assert found.proof.startswith("not proven: HTTP GET :80/health: timed out")
+    work = work_on(tmp_path, stack, engine)
+    assert ready_now(work, planned(stack, engine).step("app")).detail.startswith("not proven: HTTP GET")
     assert [finding.mark for finding in verified(stack, engine, Level.ALIVE)] == [Mark.NOT_PROVEN]
 
 

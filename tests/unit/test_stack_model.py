@@ -121,6 +121,12 @@ PG, WAIT = "postgres:16", "until pg_isready -h db; do sleep 1; done"
         (PG, (), ["postgres", "-c", "shared_buffers=1MB"], Role.POSTGRES),
         (PG, (), ["-c", "fsync=off"], Role.POSTGRES),
         (PG, (), ["sh", "-c", "docker-entrypoint.sh postgres & pg_isready; psql; wait"], Role.POSTGRES),
+        (
+            PG,
+            (),
+            ["sh", "-c", "/opt/bitnami/scripts/postgresql/entrypoint.sh /run.sh & psql; wait"],
+            Role.POSTGRES,
+        ),
         ("redis:7", (), ["sh", "-c", "printf x | redis-server -"], Role.REDIS),
         ("redis:7", (), ["redis-cli", "-h", "redis", "ping"], Role.OTHER),
         ("ollama/ollama", ["sh", "-c", "sleep 5; ollama pull tiny"], (), Role.OTHER),
@@ -132,6 +138,14 @@ def test_a_job_on_a_databases_image_is_no_database(image: str, entrypoint: Any, 
     body = {"image": image, "entrypoint": entrypoint, "command": command}
     assert role_of(parse_service("a", body, "p")) is role
     assert role_of(parse_service("a", {**body, "x-ops": {"role": "redis"}}, "p")) is Role.REDIS
+
+
+def test_who_holds_a_databases_data_is_the_database() -> None:
+    """Whatever it calls: what we know of its data must not be lost by a guess."""
+    data = [{"type": "volume", "source": "d", "target": "/var/lib/postgresql/data"}]
+    body = {"image": PG, "command": ["sh", "-c", "start-it & psql; wait"]}
+    assert role_of(parse_service("a", body, "p")) is Role.OTHER
+    assert role_of(parse_service("a", {**body, "volumes": data}, "p")) is Role.POSTGRES
 
 
 @pytest.mark.parametrize(
