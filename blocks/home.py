@@ -128,7 +128,7 @@ class Home:
             text = self.env_file.read_text(encoding="utf-8")
         except FileNotFoundError:
             return {}
-        return dotenv.parse(text, where=str(self.env_file))
+        return dotenv.parse(text, str(self.env_file), os.environ)
 
     def salvaged(self) -> dict[str, str]:
         """The variables in .env, as many of them as can be read."""

@@ -75,7 +75,7 @@ class _Reader:
         for path in wanted:
             text = self.text(path)
             try:
-                values |= dotenv.parse(text or "", where=path)
+                values |= dotenv.parse(text or "", path, os.environ)
             except Refused as error:
                 self.bad_env[path] = error.what
                 values |= dotenv.salvaged(text or "")

@@ -213,7 +213,7 @@ def variables(found: ResolvedStack, flat: str) -> dict[str, str]:
     from_files: dict[str, str] = {}
     default = Path(found.project.directory or Path(found.project.files[0]).parent) / ".env"
     for path in found.project.env_files or ((str(default),) if default.is_file() else ()):
-        from_files |= dotenv.parse(Path(path).read_text(encoding="utf-8"), where=path)
+        from_files |= dotenv.parse(Path(path).read_text(encoding="utf-8"), path, os.environ)
     known = {**found.environment, **from_files, **os.environ}
     return {name: known[name] for name in names_used(flat) if name in known}
 

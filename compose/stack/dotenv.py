@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from compose.stack.errors import Refused
+from compose.stack.preflight.variables import expand
 from compose.stack.variables import quoted
 
 _STATEMENT = re.compile(r"[^\S\n]*(?:export[^\S\n]+)?([\w.\[\]-]+)[^\S\n]*(?:([=:])[^\S\n]*|(?=\n|\Z))")
@@ -17,11 +18,15 @@ _PLAIN = re.compile(r"[\w.,:;@%/+=-]*", re.ASCII)
 """What means the same without quotes."""
 
 
-def parse(text: str, where: str = ".env") -> dict[str, str]:
+def parse(text: str, where: str = ".env", environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables of an .env file as Compose reads them; the last one wins.
 
     `NAME=value` or `NAME: value`, quotes (over several lines too), `export` and comments; a name alone has no
-    value of its own.
+    value of its own. Other variables are filled in, except between single quotes.
+
+    Args:
+        where: The file, for the error.
+        environment: Variables that come before those of the file itself.
 
     Raises Refused with the numbers of the lines that are no assignment (not their text: it may be secret).
     """
@@ -35,10 +40,11 @@ def parse(text: str, where: str = ".env") -> dict[str, str]:
         found = _STATEMENT.match(text, at)
         quoted = _QUOTED.match(text, found.end()) if found and found[2] else None
         if quoted and found:
-            values[found[1]] = _unquoted(quoted)
+            values[found[1]] = _unquoted(quoted, {**values, **(environment or {})})
             end = quoted.end() - 1  # what follows is read as a statement of its own
         elif found and found[2] and text[found.end() : found.end() + 1] not in ("'", '"'):
-            values[found[1]] = text[found.end() : end].partition(" #")[0].strip()
+            bare = text[found.end() : end].partition(" #")[0].strip()
+            values[found[1]] = expand(bare, {**values, **(environment or {})})
         elif line and not line.startswith("#") and (found is None or found[2]):
             bad.append(str(text.count("\n", 0, at) + 1))
         at = end + 1
@@ -52,13 +58,15 @@ def salvaged(text: str) -> dict[str, str]:
     return dict(_ONE_LINE.findall(text))
 
 
-def _unquoted(quoted: re.Match[str]) -> str:
+def _unquoted(quoted: re.Match[str], known: Mapping[str, str]) -> str:
     plain, escaped = quoted.groups()
-    return plain.replace("\\'", "'") if escaped is None else re.sub(r"\\(.)", _unescape, escaped, flags=re.DOTALL)
+    if escaped is None:
+        return plain.replace("\\'", "'")
+    return expand(re.sub(r"\\(.)", _unescape, escaped, flags=re.DOTALL), known)
 
 
 def _unescape(found: re.Match[str]) -> str:
-    return {"n": "\n", "t": "\t", "r": "\r"}.get(found.group(1), found.group(1))
+    return {"n": "\n", "t": "\t", "r": "\r", "$": "$$"}.get(found.group(1), found.group(1))
 
 
 def append(text: str, values: Mapping[str, str], comment: str = "") -> str:

@@ -27,7 +27,12 @@ H=a #b
 I=a#b
   J = l m
 L="x" y
-W="tab\\tquote\\" back\\\\slash"
+V=${A}z
+X="q$A ${NOPE:-d}"
+Y='${A}'
+Z=a$$b
+P=\\$A
+W="tab\\tquote\\" back\\\\slash \\$A"
 """
 FILE = """
 services:

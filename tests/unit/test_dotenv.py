@@ -35,6 +35,14 @@ def test_what_compose_refuses_is_refused(line):
         parse(f"FIRST=1\n{line}\n")
 
 
+def test_variables_are_filled_in_as_compose_does():
+    """The environment first, then what stands above; not between single quotes, not behind a backslash."""
+    text = "A=b\nB=${A}z\nC=\"q$A \\$A\"\nD='$A'\nE=a$$b\nF=${NO:-d}\nG=$H"
+    assert parse(text, environment={"H": "h"}) == {
+        "A": "b", "B": "bz", "C": "qb $A", "D": "$A", "E": "a$b", "F": "d", "G": "h",
+    }  # fmt: skip
+
+
 def test_last_assignment_wins():
     """A name given twice has its last value."""
     assert parse("A=1\nA=2\n") == {"A": "2"}
