@@ -93,15 +93,16 @@ def test_canaries_stay_hidden(prefect_lab: PrefectLab, project: Path) -> None:
     said = ""
     try:
         with CommandLines() as lines:
-            for verb in ("plan", "deploy", "verify", "plan"):
-                taken = ("--accept", "command-missing") if verb == "deploy" else ()
-                for form in ([], ["--json"]):
-                    done = prefect_lab.ops(verb, *words, *taken, *form)
-                    said += done.stdout + done.stderr
-            said += prefect_lab.ops("status", *words, "--json").stdout
+            taken = ("--accept", "healthcheck-program-missing")
+            for verb, *more in (
+                ("plan",), ("deploy", *taken), ("deploy", *taken, "--json"), ("verify",), ("verify", "--json"),
+                ("plan",), ("plan", "--json"), ("status", "--json"),
+            ):  # fmt: skip
+                done = prefect_lab.ops(verb, *words, *more)
+                said += done.stdout + done.stderr
             for mode, end in (("plan", "COMPLETED"), ("apply", "FAILED")):
                 run = prefect_lab.begin(
-                    "deploy/any", stack="", mode=mode, accept=["command-missing"], files=[words[1]],
+                    "deploy/any", stack="", mode=mode, accept=["healthcheck-program-missing"], files=[words[1]],
                     env_files=[words[3]], project_name=name,
                 )  # fmt: skip
                 assert prefect_lab.ended(run) == end
