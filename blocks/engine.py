@@ -78,7 +78,8 @@ class Engine:
     @property
     def id(self) -> str:
         """The engine's own id."""
-        return str(self.client.info().get("ID") or "local")
+        with talking():
+            return str(self.client.info().get("ID") or "local")
 
     def observe(self, project: str) -> Observed:
         """All containers of a compose project."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
+import requests
 
 from blocks.alert import AlertWebhook
 from blocks.engine import Engine
@@ -114,11 +116,19 @@ class Dying:
         raise Failed("the Docker engine went away: refused")
 
 
+def silent() -> Engine:
+    """Its containers are listed, then it is gone."""
+    client = MagicMock()
+    client.api.containers.return_value = []
+    client.info.side_effect = requests.exceptions.ConnectionError("refused")
+    return Engine(client)
+
+
 def nowhere() -> Engine:
     raise OpsError("no Docker engine answers")
 
 
-@pytest.mark.parametrize("connect", [lambda: Dying(), nowhere])
+@pytest.mark.parametrize("connect", [Dying, silent, nowhere])
 def test_an_engine_that_goes_away_is_a_failure(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, connect: Any
 ) -> None:
