@@ -20,7 +20,7 @@ from blocks.home import Home
 from blocks.lock import lock_holder
 from blocks.verdict_store import VerdictStore
 from compose.stack.catalogue import Catalogue, parse_catalogue
-from compose.stack.errors import Failed, OpsError
+from compose.stack.errors import Failed, OpsError, Refused
 from compose.stack.observed import Observed
 from compose.stack.redact import Redactor, is_secret_name, url_password
 from compose.stack.report_verify import alert_of, as_dict, rows, run_record
@@ -93,8 +93,7 @@ def verify_stack(
     home, runner, began = home or Home.find(), runner or Plainly(), time.time()
     try:
         opened = open_stack(home, request)
-        used = variables(opened.found, opened.cli.flat(opened.found.project))
-        redactor = redactor_for(home, opened.stack, used)
+        redactor = redactor_for(home, opened.stack, variables(opened.found, _as_written(opened)))
     except OpsError as error:
         report, store = _unread(home, request, began, error)
     else:
@@ -125,6 +124,16 @@ def _unread(home: Home, request: VerifyRequest, began: float, error: OpsError) -
     name = store.path.name
     trouble = redactor.text(f"it cannot be read: {error}")
     return Report(name, project or name, request.level, began, note=taken_down(store), trouble=trouble), store
+
+
+def _as_written(opened: Opened) -> str:
+    """The files with their variables; some that Compose renders it cannot print with variables as written."""
+    project = opened.found.project
+    try:
+        return opened.cli.flat(project)
+    except Refused:
+        paths = (Path(path) for path in (*project.files, *project.overlays))
+        return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def _look(

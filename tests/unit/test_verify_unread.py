@@ -145,6 +145,26 @@ def test_an_engine_that_goes_away_is_a_failure(
     assert len(told.alerts) == 1
 
 
+def test_files_that_cannot_be_flattened_are_verified_all_the_same(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A variable in `extends.file` renders, but not with variables left as written: its secrets stay hidden."""
+    monkeypatch.setenv("DB_PASSWORD", "canary-in-a-command")
+
+    class Cli:
+        def flat(self, project: Project) -> str:
+            raise Refused("open ${DIR}/base.yml: no such file or directory")
+
+    def leaking() -> Engine:
+        raise OpsError("refused: canary-in-a-command")
+
+    file = tmp_path / "compose.yml"
+    file.write_text("services: {web: {image: x, command: '${DB_PASSWORD}', extends: {file: '${DIR}/base.yml'}}}")
+    found = ResolvedStack("shop", Project((str(file),)), home.stack("shop"), None, {})
+    monkeypatch.setattr(verify, "open_stack", lambda *_: Opened(found, STACK, cast(Any, Cli())))
+    assert look(home, Told(), leaking).report.reasons == ("web: refused: •••",)
+
+
 def test_the_project_of_files_that_compose_refuses(tmp_path: Path) -> None:
     """By the name in the file, else by its directory, as Compose does."""
     place = tmp_path / "My Shop"
