@@ -58,7 +58,9 @@ def deploy_stack(
     """
     home, runner, engine = home or Home.find(), runner or ThreadRunner(), engine or Engine.connect()
     if request.mode == "plan":
-        return show_plan(open_work(home, request, engine), request, runner)
+        work = open_work(home, request, engine)
+        with hiding(work.redactor):
+            return show_plan(work, request, runner)
     with locked(home, request, engine, "deploy") as work:
         return clean(_deploy(work, request, runner), work.redactor)
 
@@ -241,12 +243,18 @@ def bring_back(work: Work, release: Release, runner: Runner) -> DeployReport:
 def locked(home: Home, ref: StackRef, engine: Engine, what: str) -> Iterator[Work]:
     """Open a stack and hold its lock; children of ours hold it as long as they live."""
     work = open_work(home, ref, engine)
-    with stack_lock(engine.id, work.name, what) as handle:
-        try:
-            yield replace(work, cli=replace(work.cli, keep=(handle,)))
-        except OpsError as error:
-            error.what = work.redactor.text(error.what)
-            raise
+    with stack_lock(engine.id, work.name, what) as handle, hiding(work.redactor):
+        yield replace(work, cli=replace(work.cli, keep=(handle,)))
+
+
+@contextmanager
+def hiding(redactor: Redactor) -> Iterator[None]:
+    """Let no error out that holds a secret."""
+    try:
+        yield
+    except OpsError as error:
+        error.what = redactor.text(error.what)
+        raise
 
 
 def open_work(home: Home, ref: StackRef, engine: Engine) -> Work:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from compose.stack.errors import Refused
 from compose.stack.observed import Observed
 from compose.stack.plan import Evidence, decide
 from compose.stack.redact import Redactor
 from compose.stack.report import DeployReport, plan_rows
 from compose.stack.service import parse_stack
-from flows.deploy_stack import clean
+from flows.deploy_stack import clean, hiding
 
 CANARY = "canary-in-a-check"
 
@@ -38,3 +41,9 @@ def test_nothing_of_a_report_holds_a_secret() -> None:
         "app": "x-ops.probe",
     }
     assert cleaned.plan[0]["volumes"] == []
+
+
+def test_an_error_holds_no_secret() -> None:
+    """Compose may quote a value when it refuses: of a plan, too, only the rest of the sentence is shown."""
+    with pytest.raises(Refused, match="cannot parse •••"), hiding(Redactor().also([CANARY])):
+        raise Refused(f"cannot parse {CANARY}")
