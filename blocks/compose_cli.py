@@ -6,14 +6,17 @@ import logging
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import yaml
 
 from compose.stack import commands
 from compose.stack.commands import Project
 from compose.stack.errors import Failed, Refused
 from compose.stack.machine import version_of
+from compose.stack.sealing import Flat, candidates, fits, token, with_variables
 from compose.stack.service import silent_binds
 from compose.stack.yaml_text import load
 
@@ -34,11 +37,13 @@ class ComposeCli:
 
     Args:
         environment: Variables on top of the process's own, for interpolation.
+        without: Variables of the process that Compose must not see.
         keep: File descriptors that children inherit, so that a lock outlives us as long as they work.
     """
 
     environment: Mapping[str, str] | None = None
     keep: tuple[int, ...] = ()
+    without: frozenset[str] = frozenset()
 
     def run(self, argv: Sequence[str], *, limit: float = QUICK, where: str = "") -> str:
         """Run one command to its end; what it printed on standard output.
@@ -51,17 +56,24 @@ class ComposeCli:
             raise Failed(_last_lines(done.stderr or done.stdout), where=where or " ".join(argv[:2]))
         return done.stdout
 
-    def attempt(self, argv: Sequence[str], *, limit: float = QUICK) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end, whatever its exit code."""
+    def attempt(
+        self, argv: Sequence[str], *, limit: float = QUICK, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end, whatever its exit code.
+
+        Args:
+            text: What it reads on standard input; nothing by default.
+        """
+        own = {name: value for name, value in os.environ.items() if name not in self.without}
         log.debug("%s", " ".join(argv))
         try:
             return subprocess.run(
                 argv,
-                stdin=subprocess.DEVNULL,
+                input=text or "",
                 capture_output=True,
                 text=True,
                 timeout=limit,
-                env={**os.environ, **(self.environment or {}), **SAME},
+                env={**own, **(self.environment or {}), **SAME},
                 pass_fds=self.keep,
                 check=False,
             )
@@ -93,9 +105,68 @@ class ComposeCli:
         every = project.with_all_profiles()
         return project if self.attempt((*commands.config(every), "--quiet")).returncode else every
 
-    def flat(self, project: Project) -> str:
-        """The project merged into one file, variables left as written."""
-        return self._read(commands.config_flat(project), project)
+    def values(self, project: Project, names: Iterable[str]) -> dict[str, str]:
+        """The values that Compose gives to variables in this project, from its env files and the environment."""
+        service = {"image": "probe", "environment": dict.fromkeys(names)}
+        if not service["environment"]:
+            return {}
+        probe = yaml.safe_dump({"services": {"probe": service}})
+        text = self._read(commands.config_probe(project), project, probe)
+        found = _unescaped(load(text))["services"]["probe"]["environment"]
+        return {name: str(value) for name, value in found.items() if value is not None}
+
+    def flat(
+        self, project: Project, rendered: Mapping[str, Any], known: Mapping[str, str], loose: Iterable[str] = ()
+    ) -> Flat:
+        """The project as one file, as it is rendered, with a variable for each secret that comes by one.
+
+        Args:
+            rendered: The project as `render` reads it.
+            known: Every variable that has a value.
+            loose: More values of secret variables, that no name stands for.
+        """
+        wanted = candidates(known)
+        text = self._sealed(project, rendered, known, wanted)
+        if text is not None:
+            return Flat(text, known, frozenset(loose))
+        if self._sealed(project, rendered, known, ()) is None:
+            raise Failed("the files changed while they were read", where=project.files[0], next="try again")
+        fitting = self._fitting(project, rendered, known, (), wanted)
+        text = self._sealed(project, rendered, known, fitting)
+        if text is None:
+            raise Failed("the files changed while they were read", where=project.files[0], next="try again")
+        return Flat(text, known, frozenset({*loose, *(known[name] for name in wanted if name not in fitting)}))
+
+    def _fitting(
+        self,
+        project: Project,
+        rendered: Mapping[str, Any],
+        known: Mapping[str, str],
+        chosen: tuple[str, ...],
+        more: tuple[str, ...],
+    ) -> tuple[str, ...]:
+        """The chosen variables and those of more that can stand in the file beside them: found by halves."""
+        if self._sealed(project, rendered, known, (*chosen, *more)) is not None:
+            return (*chosen, *more)
+        if len(more) <= 1:
+            return chosen
+        half = len(more) // 2
+        chosen = self._fitting(project, rendered, known, chosen, more[:half])
+        return self._fitting(project, rendered, known, chosen, more[half:])
+
+    def _sealed(
+        self, project: Project, rendered: Mapping[str, Any], known: Mapping[str, str], names: Sequence[str]
+    ) -> str | None:
+        """The rendered text with variables for some secrets; None where they cannot all stand in it."""
+        tokens = {name: token(name) for name in names}
+        cli = replace(self, environment={**(self.environment or {}), **tokens})
+        done = cli.attempt(commands.config(project))
+        if done.returncode:
+            return None
+        sealed = _unescaped(load(done.stdout) or {})
+        if not fits(rendered, sealed, {tokens[name]: known[name] for name in names}):
+            return None
+        return with_variables(done.stdout, names)
 
     def hashes(self, project: Project) -> dict[str, str]:
         """The configuration hash of every service."""
@@ -113,8 +184,8 @@ class ComposeCli:
         done = self.attempt((*commands.config(project), "--quiet"))
         return tuple(line for line in done.stderr.splitlines() if line.strip())
 
-    def _read(self, argv: Sequence[str], project: Project) -> str:
-        done = self.attempt(argv)
+    def _read(self, argv: Sequence[str], project: Project, text: str | None = None) -> str:
+        done = self.attempt(argv, text=text)
         if done.returncode:
             raise Refused(
                 _without_quotes(_last_lines(done.stderr)),

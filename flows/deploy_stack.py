@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -23,6 +22,7 @@ from compose.stack.redact import Redactor
 from compose.stack.release import Health, Release
 from compose.stack.report import DeployReport, ServiceReport, plan_rows
 from compose.stack.request import DeployRequest, StackRef
+from compose.stack.sealing import literals
 from compose.stack.walkplan import predicted_seconds
 from flows.carry_out import carry_out
 from flows.walker import Runner, ThreadRunner
@@ -33,7 +33,7 @@ from tasks.planning import make_plan, scope_of
 from tasks.preflight_gate import after_images, before_anything, explain_refusal, first_start_secrets
 from tasks.prepare import integrate, prepare_directories, repair_leftovers
 from tasks.releases import draft, give_back, keep_images, record, store
-from tasks.stacks import load_stack, redactor_for, resolve, variables
+from tasks.stacks import load_stack, redactor_for, resolve
 from tasks.work import JOURNAL, Work
 
 log = logging.getLogger("ops.deploy")
@@ -225,10 +225,9 @@ def bring_back(work: Work, release: Release, runner: Runner) -> DeployReport:
     """Deploy a recorded release by its images' ids and its own files, with today's secrets."""
     work.journal("rollback", "begin", release=release.number)
     refuse_other_formats(work, release.images, {name: image.id for name, image in release.images.items()})
-    found, differing = give_back(work, release)
+    found, cli, differing = give_back(work, release)
     for name in differing:
         work.say("rollback", f"today's {name} is used; it differs from release {release.number}")
-    cli = replace(work.cli, environment={**found.environment})
     then = reopened(replace(work, found=found, cli=cli))
     repair_leftovers(then)
     plan = make_plan(then, scope_of(then, []))
@@ -265,21 +264,23 @@ def open_work(home: Home, ref: StackRef, engine: Engine) -> Work:
     """
     found = resolve(home, ref)
     cli = ComposeCli(found.environment)
-    with ThreadPoolExecutor(1) as pool:
-        flat = pool.submit(cli.flat, found.project)
-        try:
-            found, stack = load_stack(home, found, cli)
-        except Refused as said:
-            raise explain_refusal(home.path, found.project, engine, found.environment, said) from None
-        work = Work(home, found, stack, engine, cli, Redactor(), flat=flat.result())
-    return replace(work, redactor=redactor_of(work))
+    try:
+        found, stack = load_stack(home, found, cli)
+    except Refused as said:
+        raise explain_refusal(home.path, found.project, engine, found.environment, said) from None
+    return _read(Work(home, found, stack, engine, cli, Redactor()))
 
 
 def reopened(work: Work) -> Work:
     """The same run on other files."""
     _, stack = load_stack(work.home, work.found, work.cli)
-    again = replace(work, stack=stack, moments={}, made={}, flat="", abort=type(work.abort)(), rolls_back=False)
-    return replace(again, redactor=redactor_of(again))
+    again = replace(work, stack=stack, moments={}, made={}, flat=None, abort=type(work.abort)(), rolls_back=False)
+    return _read(again)
+
+
+def _read(work: Work) -> Work:
+    work = replace(work, flat=work.flattened())
+    return replace(work, redactor=redactor_of(work))
 
 
 def clean(report: DeployReport, redactor: Redactor) -> DeployReport:
@@ -298,5 +299,6 @@ def clean(report: DeployReport, redactor: Redactor) -> DeployReport:
 
 def redactor_of(work: Work) -> Redactor:
     """Everything that must not be shown of a stack, and of this product's own."""
-    flat = work.flat or work.cli.flat(work.project)
-    return redactor_for(work.home, work.stack, variables(work.found, flat))
+    flat = work.flattened()
+    known = redactor_for(work.home, work.stack, {**flat.variables, **literals(flat.known)})
+    return known.also(flat.loose)

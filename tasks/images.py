@@ -21,7 +21,7 @@ from compose.stack.images import Source, builders, offline_overlay, registry_of,
 from compose.stack.request import ImagePolicy
 from compose.stack.service import parse_stack
 from compose.stack.yaml_text import load
-from tasks.stacks import OWN
+from tasks.stacks import OWN, flat_of
 from tasks.work import Work
 
 log = logging.getLogger("ops.images")
@@ -123,7 +123,8 @@ def _offline(work: Work, services: frozenset[str], scope: frozenset[str]) -> tup
     project = work.project.with_overlay(str(work.found.overlay))
     stack = parse_stack(work.cli.render(project))
     added = frozenset(stack.services) - frozenset(work.stack.services)
-    return replace(work, found=replace(work.found, project=project), stack=stack, flat=""), scope | added
+    found = replace(work.found, project=project)
+    return replace(work, found=found, stack=stack, flat=flat_of(found, stack, work.cli)), scope | added
 
 
 def _without_overlay(work: Work) -> Work:
@@ -133,7 +134,8 @@ def _without_overlay(work: Work) -> Work:
     work.found.overlay.unlink(missing_ok=True)
     project = replace(work.project, overlays=tuple(path for path in work.project.overlays if path != overlay))
     found = replace(work.found, project=project)
-    return replace(work, found=found, stack=parse_stack(work.cli.render(project)), flat="")
+    stack = parse_stack(work.cli.render(project))
+    return replace(work, found=found, stack=stack, flat=flat_of(found, stack, work.cli))
 
 
 def _build(work: Work, services: list[str]) -> None:

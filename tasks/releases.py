@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,16 +11,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from blocks.compose_cli import ComposeCli
 from blocks.files import write_private
 from blocks.releases import FLAT, ReleaseStore
 from compose.stack.commands import Project
 from compose.stack.errors import Refused
-from compose.stack.literals import put_back, take_out, with_environment
 from compose.stack.redact import hide
-from compose.stack.release import Health, ImageRecord, Release, changed_secrets, kept_images
+from compose.stack.release import SCHEMA, Health, ImageRecord, Release, changed_secrets, kept_images
+from compose.stack.sealing import PREFIX, PutBack, passed_through, profiles_of, put_back, take_out
 from compose.stack.service import Service, Stack
-from compose.stack.variables import env_file_text, split_secrets
-from tasks.stacks import ResolvedStack, variables
+from compose.stack.variables import env_file_text, names_used
+from tasks.stacks import ResolvedStack
 from tasks.work import Work
 
 KEEP = "sutazai-ops-keep"
@@ -40,7 +40,7 @@ def config_file_hashes(work: Work, names: frozenset[str]) -> dict[str, dict[str,
     Content that the file itself or the environment gives is there too, under its key, as a keyed hash.
     """
     stack = work.stack
-    values = variables(work.found, work.flat) if work.flat else os.environ
+    values = work.flattened().known
     return {
         name: hashes
         for name in stack.services
@@ -100,8 +100,8 @@ def draft(
     of: int | None = None,
 ) -> tuple[Release, str, dict[str, str]]:
     """A release of what is wanted now, with its flat file and its sources."""
-    flat, _ = take_out(work.flat or work.cli.flat(work.project), work.redactor, work.home.keyed_hash)
-    values, secrets = split_secrets(variables(work.found, flat), flat)
+    whole = work.flattened()
+    flat = take_out(whole.text, work.redactor, work.home.keyed_hash)
     sources = {
         path: Path(path).read_text(encoding="utf-8") for path in (*work.project.files, *work.project.overlays)
     }
@@ -118,8 +118,7 @@ def draft(
         files={path: hashlib.sha256(text.encode()).hexdigest() for path, text in sources.items()},
         images=_images(work),
         config_files=config_file_hashes(work, names),
-        variables=values,
-        secrets={name: keyed(value) for name, value in secrets.items()},
+        secrets={name: keyed(value) for name, value in whole.variables.items()},
         services={name: hide(s.raw, work.redactor, keyed) for name, s in work.stack.services.items()},
         health=dict(health),
         accepted=accepted,
@@ -182,59 +181,66 @@ def find(work: Work, number: int | None) -> Release:
     return found
 
 
-def give_back(work: Work, release: Release) -> tuple[ResolvedStack, tuple[str, ...]]:
+def give_back(work: Work, release: Release) -> tuple[ResolvedStack, ComposeCli, tuple[str, ...]]:
     """Make the recorded release deployable: its images under their tags, its files, today's secrets.
 
     Returns:
-        The project made of the release's own files, and the names of secrets that differ from then.
+        The project made of the release's own file, what runs Compose on it, and the names of secrets that differ
+        from then.
 
     Raises:
-        Refused: An image is gone; nothing was touched.
+        Refused: It cannot come back whole; nothing was touched.
     """
+    _refuse_what_cannot_come_back(work, release)
+    file = store(work).directory(release.number) / FLAT
+    flat = file.read_text(encoding="utf-8")
+    secrets, written = _secrets_of_today(work, release, flat)
+    env = work.state / "rollback.env"
+    write_private(env, env_file_text({**secrets, **written.values}))
+    project = Project((str(file),), work.name, (str(env),), profiles_of(flat), release.directory)
+    cli = replace(work.cli, environment={}, without=passed_through(flat))
+    cli.render(project)  # before the first tag moves
+    for image in release.images.values():
+        if "@" not in image.reference:
+            work.engine.tag(image.id, image.reference)
+    hashes = {name: work.home.keyed_hash(value) for name, value in secrets.items()}
+    found = replace(work.found, project=project, environment={})
+    return found, cli, (*changed_secrets(release, hashes), *written.differing)
+
+
+def _refuse_what_cannot_come_back(work: Work, release: Release) -> None:
+    another = "choose another release: ./ops releases"
+    if release.schema_version != SCHEMA:
+        raise Refused(
+            f"release {release.number} has the form of an earlier version, which cannot be brought back exactly",
+            where=work.found.name,
+            next="change the files back and run ./ops deploy; every release from then on can be brought back",
+        )
     if not release.restorable:
         unknown = ", ".join(sorted(set(release.images) - set(release.services)))
         raise Refused(
             f"release {release.number} was only observed; the files that {unknown} was made of are not known",
             where=work.found.name,
-            next="choose another release: ./ops releases",
+            next=another,
         )
     lost = [f"{name} ({i.reference})" for name, i in release.images.items() if not work.engine.image(i.id)]
     if lost:
         raise Refused(
-            f"images of release {release.number} are gone: {', '.join(lost)}",
-            where=work.found.name,
-            next="choose another release: ./ops releases",
+            f"images of release {release.number} are gone: {', '.join(lost)}", where=work.found.name, next=another
         )
-    directory = store(work).directory(release.number)
-    flat = (directory / FLAT).read_text(encoding="utf-8")
-    _, secrets = split_secrets(variables(work.found, flat), flat)
-    given = {name for name, value in {**release.variables, **secrets}.items() if value}
-    written, gone = put_back(flat, work.redactor.values, work.home.keyed_hash, given)
-    today = {name: service.environment for name, service in work.stack.services.items()}
-    whole, more, lacking = with_environment(flat, release.services, today, work.home.keyed_hash)
+
+
+def _secrets_of_today(work: Work, release: Release, flat: str) -> tuple[dict[str, str], PutBack]:
+    """Today's values of the variables in a release's file, and of the secrets that were written out then."""
+    known = work.flattened().known
+    names = [name for name in names_used(flat) if not name.startswith(PREFIX)]
+    secrets = {name: known[name] for name in names if name in known}
+    written = put_back(flat, work.stack.raw, work.redactor.values, work.home.keyed_hash)
+    gone = [*(name for name in names if name in release.secrets and not secrets.get(name)), *written.gone]
     if gone:
         raise Refused(
-            f"{len(gone)} secrets written into the files of release {release.number} are in today's files no more",
+            f"secrets that release {release.number} had are in today's files no more: {', '.join(gone)}",
             where=work.found.name,
-            next="write them into today's files, or better into .env, and try again",
+            next="give them a value there, or in .env, and try again",
         )
-    if lacking:
-        raise Refused(
-            f"secrets that release {release.number} had are in today's env files no more: {', '.join(lacking)}",
-            where=work.found.name,
-            next="write them there, and try again",
-        )
-    written |= more
-    file = directory / FLAT
-    if whole != flat:
-        file = work.state / "rollback.yaml"
-        write_private(file, whole)
-    env = work.state / "rollback.env"
-    write_private(env, env_file_text({**release.variables, **secrets, **written}))
-    for image in release.images.values():
-        if "@" not in image.reference:
-            work.engine.tag(image.id, image.reference)
-    project = Project((str(file),), work.name, (str(env),), release.profiles, release.directory)
-    hashes = {name: work.home.keyed_hash(value) for name, value in secrets.items()}
-    found = replace(work.found, project=project, environment={**release.variables, **written})
-    return found, changed_secrets(release, hashes)
+    return secrets, written

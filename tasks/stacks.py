@@ -13,14 +13,15 @@ import compose
 from blocks.compose_cli import ComposeCli
 from blocks.files import write_private
 from blocks.home import Home
+from blocks.sources import read_sources
 from compose.stack import dotenv
 from compose.stack.commands import Project
 from compose.stack.errors import Refused
 from compose.stack.preflight.documents import Document, read
-from compose.stack.redact import Redactor, secret_values
+from compose.stack.redact import Redactor, is_secret_name, secret_values
 from compose.stack.request import StackRef
+from compose.stack.sealing import Flat
 from compose.stack.service import Stack, parse_stack
-from compose.stack.variables import names_used
 
 OWN = Path(compose.__file__).parent
 OWN_FILES = {
@@ -208,14 +209,44 @@ def _keeper(home: Home, project: str) -> str:
     return ""
 
 
-def variables(found: ResolvedStack, flat: str) -> dict[str, str]:
-    """The variables that a project's files use, with the values they have now."""
-    from_files: dict[str, str] = {}
-    default = Path(found.project.directory or Path(found.project.files[0]).parent) / ".env"
-    for path in found.project.env_files or ((str(default),) if default.is_file() else ()):
-        from_files |= dotenv.parse(Path(path).read_text(encoding="utf-8"), path, os.environ)
-    known = {**found.environment, **from_files, **os.environ}
-    return {name: known[name] for name in names_used(flat) if name in known}
+def flat_of(found: ResolvedStack, stack: Stack, cli: ComposeCli) -> Flat:
+    """The project as one file, with a variable for each secret that comes by one.
+
+    Args:
+        stack: The project as it is rendered.
+    """
+    known = known_variables(found.project, cli)
+    included = _included(found.project, known)
+    alone = {name: next(iter(values)) for name, values in included.items() if len(values) == 1}
+    loose = {
+        value for name, values in included.items() if len(values) > 1 and is_secret_name(name) for value in values
+    }
+    return cli.flat(found.project, stack.raw, {**alone, **known}, loose)
+
+
+def known_variables(project: Project, cli: ComposeCli) -> dict[str, str]:
+    """Every variable that has a value: what Compose makes of the env files, under the environment."""
+    default = Path(project.directory or Path(project.files[0]).parent) / ".env"
+    given = {**os.environ, **(cli.environment or {})}
+    names = {
+        name
+        for path in project.env_files or ((str(default),) if default.is_file() else ())
+        for name in dotenv.names(Path(path).read_text(encoding="utf-8", errors="replace"))
+    }
+    return {**cli.values(project, sorted(names - set(given))), **given}
+
+
+def _included(project: Project, known: Mapping[str, str]) -> dict[str, set[str]]:
+    """Values of variables that only directories of included files give; two may give different ones."""
+    files = (*project.files, *project.overlays)
+    if not any("include" in Path(path).read_text(encoding="utf-8", errors="replace") for path in files):
+        return {}
+    found: dict[str, set[str]] = {}
+    for source in read_sources(project, known).documents:
+        for name, value in source.environment.items():
+            if name not in known:
+                found.setdefault(name, set()).add(value)
+    return found
 
 
 def redactor_for(home: Home, stack: Stack, values: Mapping[str, str]) -> Redactor:

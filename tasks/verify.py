@@ -20,7 +20,7 @@ from blocks.home import Home
 from blocks.lock import lock_holder
 from blocks.verdict_store import VerdictStore
 from compose.stack.catalogue import Catalogue, parse_catalogue
-from compose.stack.errors import Failed, OpsError, Refused
+from compose.stack.errors import Failed, OpsError
 from compose.stack.observed import Observed
 from compose.stack.redact import Redactor, is_secret_name, url_password
 from compose.stack.report_verify import alert_of, as_dict, rows, run_record
@@ -28,7 +28,7 @@ from compose.stack.verdicts import Change, Finding, Level, Mark, Report, Verdict
 from compose.stack.verification import VerifyRequest, absent, wanted_services
 from tasks.checks import Checks, timed
 from tasks.operate import Opened, open_stack
-from tasks.stacks import kept_stacks, named, project_of, redactor_for, variables
+from tasks.stacks import kept_stacks, known_variables, named, project_of, redactor_for
 from tasks.steps import Plainly, Steps
 
 log = logging.getLogger("ops.verify")
@@ -93,7 +93,7 @@ def verify_stack(
     home, runner, began = home or Home.find(), runner or Plainly(), time.time()
     try:
         opened = open_stack(home, request)
-        redactor = redactor_for(home, opened.stack, variables(opened.found, _as_written(opened)))
+        redactor = redactor_for(home, opened.stack, known_variables(opened.found.project, opened.cli))
     except OpsError as error:
         report, store = _unread(home, request, began, error)
     else:
@@ -124,16 +124,6 @@ def _unread(home: Home, request: VerifyRequest, began: float, error: OpsError) -
     name = store.path.name
     trouble = redactor.text(f"it cannot be read: {error}")
     return Report(name, project or name, request.level, began, note=taken_down(store), trouble=trouble), store
-
-
-def _as_written(opened: Opened) -> str:
-    """The files with their variables; some that Compose renders it cannot print with variables as written."""
-    project = opened.found.project
-    try:
-        return opened.cli.flat(project)
-    except Refused:
-        paths = (Path(path) for path in (*project.files, *project.overlays))
-        return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def _look(

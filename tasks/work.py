@@ -20,8 +20,9 @@ from compose.stack.commands import Project
 from compose.stack.errors import Refused
 from compose.stack.observed import Observed
 from compose.stack.redact import Redactor
+from compose.stack.sealing import Flat
 from compose.stack.service import Stack
-from tasks.stacks import ResolvedStack
+from tasks.stacks import ResolvedStack, flat_of
 
 JOURNAL = "journal.jsonl"
 log = logging.getLogger("ops.deploy")
@@ -41,7 +42,7 @@ class Work:
         moments: When what happened, on the monotonic clock.
         made: Ids of the containers that this run created, by service, as long as nothing replaced them.
         seen: The project's containers when the plan was made.
-        flat: The project merged into one file, variables as written.
+        flat: The project as one file, where it was made already.
         rolls_back: A failure brings the previous release back.
     """
 
@@ -56,7 +57,7 @@ class Work:
     began: float = field(default_factory=time.monotonic)
     abort: threading.Event = field(default_factory=threading.Event)
     seen: Observed = field(default_factory=Observed)
-    flat: str = ""
+    flat: Flat | None = None
     rolls_back: bool = False
 
     @property
@@ -73,6 +74,10 @@ class Work:
     def state(self) -> Path:
         """The stack's directory."""
         return self.found.state
+
+    def flattened(self) -> Flat:
+        """The project as one file, with a variable for each secret that comes by one."""
+        return self.flat or flat_of(self.found, self.stack, self.cli)
 
     def require(self, services: Iterable[str]) -> None:
         """Check that services exist.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 Argv = tuple[str, ...]
 
@@ -58,9 +59,10 @@ def config(project: Project) -> Argv:
     return compose(project, "config")
 
 
-def config_flat(project: Project) -> Argv:
-    """Merge files, includes and extends into one file, variables left as written."""
-    return compose(project, "config", "--no-interpolate")
+def config_probe(project: Project) -> Argv:
+    """Render a file that comes on standard input with the project's variables."""
+    directory = project.directory or str(Path(project.files[0]).parent)
+    return config(replace(project, files=("-",), overlays=(), name="probe", directory=directory))
 
 
 def config_hashes(project: Project) -> Argv:

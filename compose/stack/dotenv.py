@@ -9,6 +9,7 @@ from compose.stack.errors import Refused
 from compose.stack.preflight.variables import expand
 from compose.stack.variables import quoted
 
+_NAME = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*[=:]", re.MULTILINE)
 _STATEMENT = re.compile(r"[^\S\n]*(?:export[^\S\n]+)?([\w.\[\]-]+)[^\S\n]*(?:([=:])[^\S\n]*|(?=\n|\Z))")
 _QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""", re.DOTALL)
 
@@ -51,6 +52,11 @@ def parse(text: str, where: str = ".env", environment: Mapping[str, str] | None 
     if bad:
         raise Refused(f"cannot read line {', '.join(bad)}", where=where, next="write NAME=value, one per line")
     return values
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names of everything that may be an assignment, whatever Compose makes of its value."""
+    return tuple(dict.fromkeys(_NAME.findall(text)))
 
 
 def salvaged(text: str) -> dict[str, str]:

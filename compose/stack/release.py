@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from compose.stack.errors import Refused
 
+SCHEMA = 2
+"""The second form keeps the file as it is rendered; that of the first cannot be brought back exactly."""
+
 
 class ImageRecord(BaseModel):
     """The image of one service, as it was deployed."""
@@ -41,7 +44,7 @@ class Release(BaseModel):
         previous: The hash of the record before; empty for the first.
         files: SHA-256 of each compose source as written, by its path.
         config_files: SHA-256 of each mounted configuration file, by service and path.
-        variables: Values used for interpolation that are not secret.
+        variables: Values that records of the first form need; since the second they stand in the file.
         secrets: Keyed hash of each secret variable.
         services: Each service as rendered, secrets as keyed hashes.
         accepted: Preflight findings that were taken as a risk.
@@ -49,7 +52,7 @@ class Release(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA
     number: int
     kind: Literal["deploy", "rollback", "observed"]
     created: str
@@ -70,8 +73,10 @@ class Release(BaseModel):
 
     @property
     def restorable(self) -> bool:
-        """False for a stack that was only observed, where the files at hand are not what it was made of."""
-        return self.kind != "observed" or set(self.images) <= set(self.services)
+        """False for the first form, and for a stack that was only observed, of files that are not known."""
+        return self.schema_version == SCHEMA and (
+            self.kind != "observed" or set(self.images) <= set(self.services)
+        )
 
     def sealed(self) -> Release:
         """The same record with its hash."""
@@ -84,7 +89,8 @@ class Release(BaseModel):
 
     def content(self) -> str:
         """What makes two releases the same: everything but when, why and how healthy."""
-        body = self.model_dump(mode="json", include={"images", "config_files", "secrets", "services", "profiles"})
+        parts = {"schema_version", "images", "config_files", "secrets", "services", "profiles"}
+        body = self.model_dump(mode="json", include=parts)
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 

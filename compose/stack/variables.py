@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from compose.stack.redact import is_secret_name
-
 USED = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{([A-Za-z_][A-Za-z0-9_]*)|([A-Za-z_][A-Za-z0-9_]*))")
 
 SOURCED = re.compile(r"^\s+environment:[ ]+([A-Za-z_][A-Za-z0-9_]*)[ ]*$", re.MULTILINE)
@@ -21,13 +19,6 @@ def names_used(flat: str) -> tuple[str, ...]:
     """The variables that a compose file interpolates or sources, in order of appearance."""
     found = (braced or bare for braced, bare in USED.findall(flat))
     return tuple(dict.fromkeys([*found, *names_sourced(flat)]))
-
-
-def split_secrets(values: Mapping[str, str], flat: str = "") -> tuple[dict[str, str], dict[str, str]]:
-    """Values that may be shown, and secrets: by their names, or because the file sources a secret from them."""
-    sourced = set(names_sourced(flat))
-    hidden = {name: value for name, value in values.items() if is_secret_name(name) or name in sourced}
-    return {name: value for name, value in values.items() if name not in hidden}, hidden
 
 
 def env_file_text(values: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from compose.stack import commands
 from compose.stack.backup.configuration import FILES, archive_name
 from compose.stack.backup.manifest import FileRecord
 from compose.stack.errors import OpsError
-from compose.stack.literals import take_out
+from compose.stack.sealing import take_out
 from tasks.backup.beside import Beside
 from tasks.backup.configuration_files import Collected, collect
 from tasks.backup.look import look
@@ -52,7 +52,7 @@ class ConfigurationProcedure:
         self.moment = datetime.now(UTC)
         self.found = collect(work, look(work))
         self.found.whole()
-        flat, _ = take_out(work.flat or work.cli.flat(work.project), work.redactor, work.home.keyed_hash)
+        flat = take_out(work.flattened().text, work.redactor, work.home.keyed_hash)
         self.made = {FLAT: flat.encode(), IMAGES: self._images(), **self._release()}
         self.rendered = work.cli.run(commands.config(work.project)).encode()
 

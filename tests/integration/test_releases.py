@@ -95,6 +95,40 @@ def test_brings_everything_back(lab: Lab) -> None:
     assert app(here)["Image"] == second
 
 
+def test_paths_of_variables_come_back(lab: Lab) -> None:
+    """Binds whose source is a variable, short, with a default, long: the same directories after the rollback."""
+    text = """
+services:
+  w:
+    image: ops-test/busybox:1
+    init: true
+    command: sleep 3600
+    environment: {LEVEL: "${LEVEL:-1}"}
+    volumes:
+      - "${T_NOWHERE:-./data}:/default"
+      - "${T_DATA}/x:/short"
+      - {type: bind, source: "${T_DATA}", target: /long}
+"""
+    here = lab.scratch("paths", text)
+    env = Path(here.path(".env"))
+    for place in ("data", "one/x", "two/x"):
+        Path(here.path(place)).mkdir(parents=True)
+    env.write_text(f"T_DATA={here.path('one')}\n")
+    assert lab.deploy(here).release == 1
+    was = {mount["Destination"]: mount["Source"] for mount in app(here, "w")["Mounts"]}
+    assert was["/long"] == here.path("one")
+    env.write_text(f"T_DATA={here.path('two')}\nLEVEL=2\n")
+    assert lab.deploy(here).release == 2
+    report = roll_back(lab, here)
+    assert (report.exit_code, report.release) == (0, 3), report.errors
+    now = app(here, "w")
+    assert {mount["Destination"]: mount["Source"] for mount in now["Mounts"]} == was
+    assert "LEVEL=1" in now["Config"]["Env"]
+    ours = identities(here.name)
+    assert lab.run(*report.plain_command).returncode == 0
+    assert identities(here.name) == ours
+
+
 def test_broken_image_under_the_same_tag(lab: Lab) -> None:
     """A failed update goes back by image id, although the tag has moved, and says so with exit code 4."""
     here = lab.take(RELEASING)

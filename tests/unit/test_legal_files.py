@@ -10,9 +10,9 @@ import pytest
 from blocks.compose_cli import ComposeCli
 from compose.stack.commands import Project
 from compose.stack.inference import equivalent
-from compose.stack.literals import take_out
 from compose.stack.preflight.documents import read
 from compose.stack.redact import Redactor
+from compose.stack.sealing import take_out
 from compose.stack.service import Healthcheck, parse_stack
 from compose.stack.yaml_text import load
 
@@ -32,8 +32,10 @@ def test_a_lone_equals_sign_is_text() -> None:
     assert service["healthcheck"]["test"][3] == "="
     (document,) = read("compose.yml", EQUALS)
     assert document.tree["services"]["a"]["environment"]["SEP"] == "="
-    flat, names = take_out(EQUALS, Redactor().also(["canary-token"]), lambda value: "0" * 64)
-    assert load(flat)["services"]["a"]["environment"] == {"SEP": "=", "TOKEN": f"${{{names[0]}}}"}
+    flat = take_out(EQUALS, Redactor().also(["canary-token"]), lambda value: "0" * 64)
+    kept = load(flat)["services"]["a"]["environment"]
+    assert kept["SEP"] == "="
+    assert kept["TOKEN"].startswith("${")
 
 
 @pytest.mark.parametrize("port", ["$PORT", "${PORT}", "80a", "99999"])

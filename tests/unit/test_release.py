@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -14,11 +15,20 @@ from compose.stack.causes import bound_port, cause_of_exit, cause_of_refusal
 from compose.stack.data_format import conflict, image_major
 from compose.stack.errors import Refused
 from compose.stack.images import Source, offline_overlay, sources
-from compose.stack.literals import put_back, take_out, with_environment
 from compose.stack.observed import Container
 from compose.stack.redact import HIDDEN, Redactor, hide, is_secret_name, secret_values, url_password
 from compose.stack.release import ImageRecord, Release, changed_secrets, check_chain, kept_images
 from compose.stack.roles import Role
+from compose.stack.sealing import (
+    candidates,
+    fits,
+    passed_through,
+    profiles_of,
+    put_back,
+    take_out,
+    token,
+    with_variables,
+)
 from compose.stack.service import parse_stack
 from compose.stack.variables import env_file_text, names_used
 
@@ -218,46 +228,110 @@ def test_data_formats_must_match_either_way(data: str | None, image: str, bad: b
     assert image_major(Role.REDIS, {"PG_MAJOR": "16"}) is None
 
 
+def keyed(value: str) -> str:
+    return f"{hash(value) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+def sealed(flat: str, *secrets: str) -> str:
+    return take_out(flat, Redactor(frozenset(secrets)), keyed)
+
+
+def service(flat: str) -> dict[str, Any]:
+    body: dict[str, Any] = yaml.safe_load(flat)["services"]["a"]
+    return body
+
+
 def test_written_secrets_become_variables_and_come_back() -> None:
-    """A release's file holds no secret; today's files give it back; one that is gone is named."""
-    flat = "services:\n  hunter2:\n    image: hunter2:1\n    environment:\n      P: hunter2\n      U: http://a:hunter2@h\n"
-    sealed, names = take_out(flat, Redactor(frozenset({"hunter2"})), keyed)
-    body = yaml.safe_load(sealed)["services"]["hunter2"]
+    """A release's file holds no secret, but names; each is found by its value, or in its place."""
+    environment = "{P: hunter2, U: 'http://a:hunter2@h'}"
+    flat = f"services: {{a: {{image: 'hunter2:1', environment: {environment}, command: [hunter2]}}}}"
+    kept = sealed(flat, "hunter2")
+    body = service(kept)
     assert body["image"] == "hunter2:1"
-    assert body["environment"]["P"] == f"${{{names[0]}}}"
-    assert put_back(sealed, ["hunter2"], keyed) == ({names[0]: "hunter2"}, ())
-    assert put_back(sealed, ["other1"], keyed) == ({}, names)
+    assert kept.count("hunter2") == 1
+    back = put_back(kept, {}, ["hunter2"], keyed)
+    assert (set(back.values.values()), back.differing, back.gone) == ({"hunter2"}, (), ())
+    today = {"services": {"a": {"environment": {"P": "new", "U": "http://b:new@h"}, "command": ["--quiet"]}}}
+    back = put_back(kept, today, ["new", "hunter2"], keyed)
+    assert sorted(back.values.values()) == ["hunter2", "new", "new"], "the first word of a command is no place"
+    assert back.differing == ("services.a.environment.P", "services.a.environment.U")
+    assert put_back(kept, {}, ["other1"], keyed).gone == (
+        "services.a.environment.P", "services.a.environment.U", "services.a.command.0",
+    )  # fmt: skip
 
 
 def test_a_file_without_written_secrets_is_kept_as_it_is() -> None:
     """Not a byte changes."""
     flat = "services: {a: {image: x, environment: {P: '${PW}'}}}"
-    assert take_out(flat, Redactor(frozenset({"hunter2"})), keyed) == (flat, ())
+    assert sealed(flat, "hunter2") == flat
 
 
-def keyed(value: str) -> str:
-    return f"{hash(value) & 0xFFFFFFFFFFFFFFFF:016x}"
+def test_dollars_of_a_kept_file_stay_what_they_are() -> None:
+    """Compose writes each twice; a secret with dollars is found, and what only looks like a variable is none."""
+    flat = "services: {a: {environment: {P: 's$$$$x1', Q: '$$s$$$$x1 ${V} $${W}', R: '^a$$b$$'}}}"
+    kept = service(sealed(flat, "s$$x1"))["environment"]
+    assert "x1" not in "".join(kept.values())
+    assert kept["Q"].startswith("$$${OPS_LITERAL_")
+    assert kept["Q"].endswith(" ${V} $${W}")
+    assert kept["R"] == "^a$$b$$"
+    assert set(
+        put_back(str({"services": {"a": {"environment": kept}}}), {}, ["s$$x1"], keyed).values.values()
+    ) == {"s$$x1"}
 
 
-def test_the_default_of_a_variable_that_is_set_is_not_asked_for():
-    """`${TOKEN:-written}`: with a TOKEN of today nobody needs what was written."""
-    flat = "services:\n  a:\n    environment:\n      T: ${TOKEN:-hunter2}\n"
-    sealed, names = take_out(flat, Redactor(frozenset({"hunter2"})), keyed)
-    assert put_back(sealed, [], keyed) == ({}, names)
-    assert put_back(sealed, [], keyed, {"TOKEN"}) == ({}, ())
+def test_texts_that_compose_takes_for_numbers_are_quoted() -> None:
+    """YAML of another version reads `1e3` as a thousand."""
+    kept = sealed("services: {a: {environment: {A: '1e3', B: '0o17', P: hunter2}, scale: 2}}", "hunter2")
+    assert '"1e3"' in kept
+    assert '"0o17"' in kept
+    assert service(kept)["scale"] == 2
 
 
-def test_env_files_come_back_as_they_were():
-    """What an env file said then is in the file of the rollback; a secret of it is today's, by a variable."""
-    flat = "services:\n  a:\n    env_file: [x.env]\n    environment: {OWN: $MINE}\n  b: {image: y}\n"
-    recorded = {"a": {"environment": {"OWN": "m", "LEVEL": "costs $$5", "PASSWORD": "secret:1"}}}
-    text, values, gone = with_environment(flat, recorded, {"a": {"PASSWORD": "to$$day"}}, keyed)
-    (variable,) = values
-    assert values[variable] == "to$day"
-    service = yaml.safe_load(text)["services"]["a"]
-    assert service == {"environment": {"OWN": "$MINE", "LEVEL": "costs $$5", "PASSWORD": f"${{{variable}}}"}}
-    assert gone == ()
-    assert with_environment(flat, recorded, {}, keyed)[2] == ("a.environment.PASSWORD",)
+def test_an_optional_dependency_that_is_left_out_is_there_by_name() -> None:
+    """Compose refuses the file without it, and another list would be another configuration."""
+    dependency = "{b: {condition: service_started, required: false}}"
+    kept = sealed(f"services: {{a: {{depends_on: {dependency}, profiles: [p]}}}}")
+    assert yaml.safe_load(kept)["services"]["b"] == {"image": "ops-absent", "profiles": ["ops-absent"]}
+    assert profiles_of(kept) == ("p",)
+
+
+def test_a_variable_stands_only_where_its_value_decides_of_nothing() -> None:
+    """Values are put back into a render with tokens: where that is not the render, it was a port or a path."""
+    one, two = token("A_TOKEN"), token("AUTH_PORT")
+    values = {one: "a b", two: "80"}
+    assert fits({"e": ["x a b", 1]}, {"e": [f"x {one}", 1]}, values)
+    assert fits({"command": ["run", "a", "b"]}, {"command": ["run", one]}, values), "words are split afterwards"
+    assert not fits({"p": 80}, {"p": two}, values)
+    assert not fits({"a b": 1}, {one: 1}, values), "Compose fills no keys in"
+    assert not fits({"v": {"type": "bind"}}, {"v": {"type": "volume", "source": one}}, values)
+    assert not fits(["a", "b"], [one], values)
+    assert with_variables(f"x: pre{one}", ["A_TOKEN"]) == "x: pre${A_TOKEN}"
+
+
+def test_which_variables_are_secrets() -> None:
+    """By name, with a value; never those that make docker itself another one."""
+    known = {"A_TOKEN": "x", "B": "y", "C_SECRET": "", "DOCKER_AUTH_CONFIG": "{}", "OPS_LITERAL_1": "z"}
+    assert candidates(known) == ("A_TOKEN",)
+
+
+def test_what_a_container_would_take_from_the_shell() -> None:
+    """A name without a value had none when the file was kept."""
+    assert passed_through("services: {a: {environment: {A: , B: x}}, b: {image: y}}") == {"A"}
+
+
+def test_names_of_an_env_file() -> None:
+    """Of everything that may be an assignment."""
+    text = "A=1\nexport B='x\nC: y\n# D=1\n  E = 2\nA=3\n"
+    assert dotenv.names(text) == ("A", "B", "C", "E")
+
+
+@pytest.mark.parametrize(("form", "restorable"), [(1, False), (2, True)])
+def test_records_of_the_first_form_cannot_be_brought_back(form: int, restorable: bool) -> None:
+    """They are read and chained as ever; the next deployment is another content."""
+    release = Release(number=1, kind="deploy", created="x", project="p", schema_version=form)
+    assert release.restorable is restorable
+    assert release.content() != release.model_copy(update={"schema_version": 3}).content()
+    check_chain([release.sealed()])
 
 
 def test_services_that_differ_in_case_keep_their_own_images(monkeypatch: pytest.MonkeyPatch) -> None:
