@@ -85,11 +85,26 @@ def _deploy(work: Work, request: DeployRequest, runner: Runner) -> DeployReport:
         keep_images(work, previous)
     work.rolls_back = request.on_failure == "rollback" and previous is not None and previous.restorable
     report = apply(work, plan, runner).model_copy(update={"findings": list(findings.lines())})
-    if report.failed and work.rolls_back and previous is not None:
-        return undo(work, report, previous, runner)
+    return finish(
+        work, report, previous, scope, steps, tuple(f"{f.code}:{f.service}".rstrip(":") for f in findings.accepted)
+    )
+
+
+def finish(
+    work: Work,
+    report: DeployReport,
+    previous: Release | None,
+    scope: frozenset[str],
+    steps: Phases,
+    accepted: tuple[str, ...],
+) -> DeployReport:
+    """What follows once every service had its turn: integration and a release, or the previous release."""
     if not report.failed:
-        steps.do(P.SYSTEM_INTEGRATION, "integrate", lambda: integrate(work, scope))
-        report = settle(work, report, tuple(f"{f.code}:{f.service}".rstrip(":") for f in findings.accepted))
+        report = integrated(work, scope, report, steps)
+    if report.failed and work.rolls_back and previous is not None:
+        return undo(work, report, previous, steps.runner)
+    if not report.failed:
+        report = settle(work, report, accepted)
     return report.model_copy(update={"phases": {**report.phases, **steps.seconds}})
 
 
@@ -109,6 +124,18 @@ class Phases:
         self.work.journal(title, "end")
         self.seconds[phase.value] = round(time.monotonic() - began, 2)
         return result
+
+
+def integrated(work: Work, scope: frozenset[str], report: DeployReport, steps: Phases) -> DeployReport:
+    """Make what services need of each other; a failure of it is the deployment's."""
+    try:
+        steps.do(P.SYSTEM_INTEGRATION, "integrate", lambda: integrate(work, scope))
+    except OpsError as error:
+        said = f"{report.headline}, but what services need of each other could not be made: {error}"
+        return report.model_copy(
+            update={"exit_code": Exit.FAILED, "headline": said, "errors": [*report.errors, str(error)]}
+        )
+    return report
 
 
 def show_plan(work: Work, request: DeployRequest, runner: Runner) -> DeployReport:
@@ -210,7 +237,12 @@ def remember_what_ran(work: Work) -> None:
 def undo(work: Work, report: DeployReport, previous: Release, runner: Runner) -> DeployReport:
     """Bring the previous release back after a failure."""
     work.say("rollback", f"bringing release {previous.number} back")
-    back = bring_back(work, previous, runner)
+    try:
+        back = bring_back(work, previous, runner)
+    except OpsError as error:
+        said = f"{report.headline}; release {previous.number} could not be brought back: {error}"
+        changes = {"exit_code": Exit.FAILED, "headline": said, "errors": [*report.errors, str(error)]}
+        return report.model_copy(update=changes)
     what = f"{report.headline}; release {previous.number} is back" if not back.failed else (
         f"{report.headline}; release {previous.number} could not be brought back: {back.headline}"
     )  # fmt: skip
