@@ -15,7 +15,7 @@ from blocks.compose_cli import ComposeCli
 from blocks.files import write_private
 from blocks.releases import FLAT, ReleaseStore
 from compose.stack.commands import Project
-from compose.stack.errors import Refused
+from compose.stack.errors import OpsError, Refused
 from compose.stack.redact import hide
 from compose.stack.release import SCHEMA, Health, ImageRecord, Release, changed_secrets, kept_images
 from compose.stack.sealing import PREFIX, PutBack, passed_through, profiles_of, put_back, take_out
@@ -149,15 +149,29 @@ def record(work: Work, made: tuple[Release, str, dict[str, str]]) -> Release:
 
 
 def keep_images(work: Work, release: Release) -> None:
-    """Tag a release's images where a run that died has not, and let go those that no kept release needs."""
+    """Tag a release's images where a run that died has not, and let go those that no kept release needs.
+
+    An image that somebody removed is named and left: what is deployed next does not need it.
+    """
     keep = f"{KEEP}/{release.project}"
     wanted = {f"{keep}:{name}-r{release.number}": image.id for name, image in release.images.items()}
     there = work.engine.tagged(keep)
     missing = {tag: image for tag, image in wanted.items() if there.get(tag) != image}
     if not missing:
         return
+    here = work.engine.images(missing.values())
+    lost = sorted(name for name, image in release.images.items() if image.id in here and not here[image.id])
+    if lost:
+        work.say("release", f"images of release {release.number} are gone, it cannot come back: {', '.join(lost)}")
+
+    def keep_one(name: str) -> None:
+        try:
+            work.engine.tag(missing[name], name)
+        except OpsError as error:
+            work.say("release", f"{name} could not be kept: {error}")
+
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work.engine.tag, missing.values(), missing))
+        list(pool.map(keep_one, [name for name, image in missing.items() if here[image]]))
     kept = kept_images(store(work).all())
     for tag, image in there.items():
         if image not in kept:
