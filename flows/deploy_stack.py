@@ -28,13 +28,14 @@ from flows.carry_out import carry_out
 from flows.walker import Runner, ThreadRunner
 from tasks import history
 from tasks.data_format import refuse_other_formats
+from tasks.first_met import remember_what_ran
 from tasks.images import get_images
 from tasks.planning import make_plan, scope_of
 from tasks.preflight_gate import after_images, before_anything, explain_refusal, first_start_secrets
 from tasks.prepare import integrate, prepare_directories, repair_leftovers
 from tasks.releases import draft, give_back, keep_images, record, store
 from tasks.stacks import load_stack, redactor_for, resolve
-from tasks.work import JOURNAL, Work
+from tasks.work import Work
 
 log = logging.getLogger("ops.deploy")
 Result = TypeVar("Result")
@@ -67,14 +68,12 @@ def deploy_stack(
 
 def _deploy(work: Work, request: DeployRequest, runner: Runner) -> DeployReport:
     scope = scope_of(work, request.only)
-    known = (work.state / JOURNAL).exists()
     steps = Phases(work, runner)
     findings = steps.do(P.SYSTEM_VALIDATION, "validate", lambda: before_anything(work, request, scope))
     steps.do(P.ENVIRONMENT_SETUP, "secrets", lambda: first_start_secrets(work, scope, request.accept))
     steps.do(P.DIRECTORY_STRUCTURE, "directories", lambda: prepare_directories(work, scope))
     repair_leftovers(work)
-    if not known:
-        remember_what_ran(work)
+    remember_what_ran(work)
     work = runner.step("images", lambda: get_images(work, request.images, scope))
     scope = scope_of(work, request.only)
     findings += runner.step("validate images", lambda: after_images(work, request, scope))
@@ -223,15 +222,6 @@ def settle(work: Work, report: DeployReport, accepted: tuple[str, ...], of: Rele
     number = record(work, made).number
     work.journal("release", "end", number=number)
     return report.model_copy(update={"release": number})
-
-
-def remember_what_ran(work: Work) -> None:
-    """Give a stack that we first meet running its release 0, before its first change."""
-    if store(work).last() is None and any(c.running for c in work.engine.glance(work.name).containers):
-        from tasks.first_met import release_zero
-
-        number = release_zero(work)
-        work.say("release", f"it ran before we met: recorded as release {number}")
 
 
 def undo(work: Work, report: DeployReport, previous: Release, runner: Runner) -> DeployReport:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from blocks.files import write_private
 from compose.stack.release import Health, ImageRecord
-from tasks.releases import draft, record
+from tasks.releases import draft, record, store
 from tasks.work import Work
+
+MET = "met"
+"""The file that says when we first looked at what ran; a journal may be there before, of a refusal or a backup."""
+
+
+def remember_what_ran(work: Work) -> None:
+    """Give a stack that we first meet running its release 0, before its first change."""
+    mark = work.state / MET
+    if mark.exists():
+        return
+    if store(work).last() is None and any(c.running for c in work.engine.glance(work.name).containers):
+        number = release_zero(work)
+        work.say("release", f"it ran before we met: recorded as release {number}")
+    write_private(mark, datetime.now(UTC).isoformat(timespec="seconds") + "\n")
 
 
 def release_zero(work: Work) -> int:

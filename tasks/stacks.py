@@ -85,8 +85,8 @@ def kept_stacks(home: Home) -> tuple[str, ...]:
 def keep_stack(home: Home, name: str, project: Project) -> None:
     """Remember a compose project by name."""
     record = {
-        "files": [str(Path(path).resolve()) for path in project.files],
-        "env_files": [str(Path(path).resolve()) for path in project.env_files],
+        "files": [str(Path(path).absolute()) for path in project.files],
+        "env_files": [str(Path(path).absolute()) for path in project.env_files],
         "project_name": project.name,
         "profiles": list(project.profiles),
         "directory": project.directory,

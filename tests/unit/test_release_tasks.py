@@ -7,9 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import tasks.first_met as first
+from blocks.home import Home
+from compose.stack.commands import Project
 from compose.stack.errors import Failed
+from compose.stack.observed import Container, Observed
 from compose.stack.release import ImageRecord, Release
+from compose.stack.request import StackRef
 from tasks.releases import KEEP, keep_images
+from tasks.stacks import keep_stack, resolve
+from tasks.work import JOURNAL
 
 
 @dataclass
@@ -19,6 +28,10 @@ class Images:
     here: set[str]
     tags: dict[str, str] = field(default_factory=dict)
     broken: bool = False
+    running: tuple[Container, ...] = ()
+
+    def glance(self, project: str) -> Observed:
+        return Observed(self.running)
 
     def images(self, references: Iterable[str]) -> dict[str, str | None]:
         return {one: one if one in self.here else None for one in references}
@@ -42,6 +55,7 @@ class Run:
     state: Path
     engine: Images
     said: list[str] = field(default_factory=list)
+    name: str = "p"
 
     def say(self, service: str, what: str) -> None:
         self.said.append(f"{service}: {what}")
@@ -65,3 +79,29 @@ def test_a_tag_that_cannot_be_made_blocks_no_deployment(tmp_path: Path) -> None:
     run: Any = Run(tmp_path, Images({"sha256:here"}, broken=True))
     keep_images(run, release(db="sha256:here"))
     assert run.said == [f"release: {KEEP}/p:db-r1 could not be kept: No such image: sha256:here"]
+
+
+def test_what_ran_is_remembered_although_a_journal_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused attempt and a backup write the journal too; only the look itself is the end of it."""
+    zero: list[Any] = []
+    monkeypatch.setattr(first, "release_zero", lambda work: zero.append(work) or 0)
+    run: Any = Run(tmp_path, Images(set(), running=(Container("1", "p-web-1", "web", state="running"),)))
+    (tmp_path / JOURNAL).write_text("{}\n")
+    first.remember_what_ran(run)
+    first.remember_what_ran(run)
+    assert zero == [run]
+    assert run.said == ["release: it ran before we met: recorded as release 0"]
+
+
+def test_a_kept_stack_follows_its_symbolic_link(tmp_path: Path) -> None:
+    """`current/compose.yml` is the version that is current when it is deployed, as with `--file`."""
+    for name in ("rel1", "rel2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "compose.yml").write_text("services: {}\n")
+    current = tmp_path / "current"
+    current.symlink_to("rel1")
+    home = Home(tmp_path / "home")
+    keep_stack(home, "app", Project((str(current / "compose.yml"),), "app"))
+    assert resolve(home, StackRef(stack="app")).project.files == (str(current / "compose.yml"),)
