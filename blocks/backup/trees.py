@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -172,6 +172,25 @@ def number_of(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise Failed(f"cannot be read: {error.strerror}", where=str(path)) from error
     return found.st_dev, found.st_ino
+
+
+@dataclass
+class Below:
+    """A local tree, or one file, that lies at a path of another tree."""
+
+    tree: LocalTree
+    place: str
+    skipped: list[str] = field(default_factory=list)
+
+    def walk(self) -> Iterator[tuple[Entry, Content | None]]:
+        """See `Tree`."""
+        directory = False
+        for entry, content in self.tree.walk():
+            directory = directory or entry.path == "."
+            link = f"{self.place}/{entry.link}" if entry.kind == "hardlink" else entry.link
+            inside = entry.path != "." and directory
+            yield replace(entry, path=f"{self.place}/{entry.path}" if inside else self.place, link=link), content
+        self.skipped[:] = self.tree.skipped
 
 
 def _entry(path: str, kind: Kind, found: os.stat_result, xattrs: dict[str, str], link: str = "") -> Entry:

@@ -55,7 +55,7 @@ class Prometheus:
         """A snapshot as a tar stream; its paths begin in the snapshot, and extract into a data directory."""
         api = self.store.asked.engine.client.api
         with talking():
-            chunks, _ = api.get_archive(self.store.asked.id, f"{self._place(name)}/.", chunk_size=PORTION)
+            chunks, _ = api.get_archive(self.store.asked.id, f"{self.place(name)}/.", chunk_size=PORTION)
         try:
             yield chunks
         finally:
@@ -68,11 +68,12 @@ class Prometheus:
             Failed: It is still there.
         """
         asked = self.store.asked
-        code, said = asked.engine.run_in(asked.id, ("rm", "-rf", "--", self._place(name)), QUICK * 6)
+        code, said = asked.engine.run_in(asked.id, ("rm", "-rf", "--", self.place(name)), QUICK * 6)
         if code:
             raise Failed(f"its snapshot stays: {said.strip()[:160]}", where=asked.container.name)
 
-    def _place(self, name: str) -> str:
+    def place(self, name: str) -> str:
+        """A snapshot's directory inside the container."""
         return posixpath.join(self.data, "snapshots", name)
 
 

@@ -16,6 +16,7 @@ from blocks.stores.http_store import HttpStore, base_of
 from compose.stack.errors import Failed
 
 PORT = 6333
+STORAGE = "/qdrant/storage"
 KEY = "QDRANT__SERVICE__API_KEY"
 NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 

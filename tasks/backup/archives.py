@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,8 @@ from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Saved, Saving
 from tasks.backup.sources import Copied, Source, require_spool, sources_of
 
+Find = Callable[[], tuple[Source, ...]]
+
 
 class ArchiveProcedure:
     """Obeys `tasks.backup.procedure.Procedure`.
@@ -28,10 +30,15 @@ class ArchiveProcedure:
 
     Args:
         look: Looks into the copies, for stores whose files tell what they hold.
+        find: Finds what is archived; the component's places by default.
+        stem: What the archives are called.
     """
 
-    def __init__(self, saving: Saving, look: Look = nothing_more) -> None:
-        self.saving, self.look = saving, look
+    def __init__(
+        self, saving: Saving, look: Look = nothing_more, find: Find | None = None, stem: str = "data"
+    ) -> None:
+        self.saving, self.look, self.stem = saving, look, stem
+        self.find = find or (lambda: sources_of(saving.work.engine, saving.component))
         self.live = saving.component.manner is Manner.LIVE
         self.sources: tuple[Source, ...] = ()
         self.copies: list[Copied] = []
@@ -44,7 +51,7 @@ class ArchiveProcedure:
     def open(self) -> None:
         """See `Procedure`."""
         saving, component = self.saving, self.saving.component
-        self.sources = sources_of(saving.work.engine, component)
+        self.sources = self.find()
         if self.live:
             self.moment = datetime.now(UTC)
             return
@@ -59,7 +66,7 @@ class ArchiveProcedure:
         """See `Procedure`; again after a failure it goes on with what is not yet written."""
         saving, groups = self.saving, self._groups()
         for number, group in enumerate(groups, 1):
-            self._archive("data" if number == 1 else f"data-{number}", group)
+            self._archive(self.stem if number == 1 else f"{self.stem}-{number}", group)
         roots = [copy.root for copy in self.copies if copy.root]
         more, notes = self.look(roots) if roots and len(roots) == len(self.sources) else ({}, ())
         totals = list(self._totals.values())

@@ -15,6 +15,7 @@ from blocks.stores.scratch import PLACE, Tool, run_fed, run_on_archive
 from compose.stack.backup import tools
 from compose.stack.backup.component import Kind
 from compose.stack.backup.manifest import ComponentRecord, FileRecord
+from compose.stack.backup.store_files import rest_number
 from compose.stack.errors import Damaged
 from tasks.backup.beside import Beside, Together
 from tasks.backup.content_postgres import LOADED, load_and_compare, recorded_of
@@ -80,6 +81,8 @@ def content_check(
         return Beside(reads.read_json_lines, where)
     if kind is Kind.POSTGRES and record is not None and ending == ".dump":
         return _postgres(record, path, engine, image, roles, loaded)
+    if rest_number(name):
+        return Beside(partial(reads.read_tar, index=index), where)
     own = _own_tool(kind, name, engine, image, where, size)
     if kind is Kind.POSTGRES:
         return own or Beside(reads.read_globals, where)

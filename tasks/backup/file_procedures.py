@@ -12,10 +12,13 @@ from tasks.backup.neo4j import Neo4jProcedure
 from tasks.backup.ollama import OllamaProcedure
 from tasks.backup.pooled import PooledProcedure, wants_pool
 from tasks.backup.procedure import Procedure, Saving
+from tasks.backup.rest import RestProcedure
 
 
 def volume(saving: Saving) -> Procedure:
     """Any directory: file by file into the pool when it is big, or told so; else an archive."""
+    if saving.component.without:
+        return RestProcedure(saving)
     return PooledProcedure(saving) if wants_pool(saving) else ArchiveProcedure(saving)
 
 

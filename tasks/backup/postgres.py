@@ -20,6 +20,7 @@ from tasks.backup.content import content_check
 from tasks.backup.data_place import require_on_a_mount
 from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Saved, Saving
+from tasks.backup.rest import save_rest
 
 DIRECTORY = "postgres"
 GLOBALS = f"{DIRECTORY}/globals.sql"
@@ -99,24 +100,26 @@ class PostgresProcedure:
             record, described = self._database(self.access, held)
             files.append(record)
             found[held.name] = described
+        rest = save_rest(self.saving)
         version = next((one["server_version"] for one in found.values()), "")
         notes = [f"database {name} is a template or allows no connections: not saved" for name in self.left_out]
         checked, unproven = reached(self.saving, {"unproven": self.unproven})
         return Saved(
             tool="pg_dump",
             tool_version=version,
-            files=tuple(files),
+            files=(*files, *rest.files),
             fingerprint={
                 "databases": found,
                 "tables": sum(len(one["tables"]) for one in found.values()),
                 "rows": sum(t.get("rows", 0) for one in found.values() for t in one["tables"].values()),
                 "hash": sql.HASH,
                 "sequences": "lower bounds",
+                **rest.fingerprint,
             },
             moment=self.moment,
             checked=checked,
-            left_out=("password hashes of PostgreSQL's roles",) if role_note else (),
-            notes=(*role_note, *notes, *unproven),
+            left_out=(*(("password hashes of PostgreSQL's roles",) if role_note else ()), *rest.left_out),
+            notes=(*role_note, *notes, *unproven, *rest.notes),
         )
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from tasks.backup.beside import Beside
 from tasks.backup.content import content_check
 from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Check, Saved, Saving
+from tasks.backup.rest import save_rest
 
 log = logging.getLogger("ops.backup")
 PATH = "prometheus/snapshot.tar"
@@ -56,14 +57,16 @@ class PrometheusProcedure:
                 pour(self.saving, chunks, sink, check)
             found = check.finish()
         checked, unproven = reached(self.saving, found)
+        rest = save_rest(self.saving, (self.server.place(self.name),))
         return Saved(
             tool="prometheus snapshot",
             tool_version=self.server.version(),
-            files=(stored(sink, PATH),),
-            fingerprint={**found, "series_in_head_before": self.series},
+            files=(stored(sink, PATH), *rest.files),
+            fingerprint={**found, "series_in_head_before": self.series, **rest.fingerprint},
             moment=self.moment,
             checked=checked,
-            notes=unproven,
+            left_out=rest.left_out,
+            notes=(*unproven, *rest.notes),
         )
 
     def close(self) -> None:

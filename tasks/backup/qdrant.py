@@ -15,6 +15,7 @@ from tasks.backup.beside import laid_together
 from tasks.backup.content import content_check
 from tasks.backup.pouring import pour, reached, save_bytes, stored
 from tasks.backup.procedure import Saved, Saving
+from tasks.backup.rest import save_rest
 
 log = logging.getLogger("ops.backup")
 DIRECTORY = "qdrant"
@@ -66,19 +67,26 @@ class QdrantProcedure:
                 "points_before": before, "points_after": after,
             }  # fmt: skip
         checked, unproven = reached(self.saving, found)
+        rest = save_rest(self.saving)
         told = all(one["checksum"] for one in collections.values())
         return Saved(
             tool="qdrant snapshot",
             tool_version=self.server.version(),
-            files=tuple(files),
+            files=(*files, *rest.files),
             fingerprint={
                 "collections": collections,
                 "aliases": {one["alias_name"]: one["collection_name"] for one in self.aliases},
                 "points": sum(after for _, after in self.points.values()),
+                **rest.fingerprint,
             },
             moment=self.moment,
             checked=checked if told else "none",
-            notes=unproven if told else (*unproven, "this server tells no checksums of its snapshots"),
+            left_out=rest.left_out,
+            notes=(
+                *unproven,
+                *(() if told else ("this server tells no checksums of its snapshots",)),
+                *rest.notes,
+            ),
         )
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from tasks.backup.content import content_check
 from tasks.backup.data_place import require_on_a_mount
 from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Check, Saved, Saving
+from tasks.backup.rest import save_rest
 
 PATH = "redis/dump.rdb"
 
@@ -58,14 +59,16 @@ class RedisProcedure:
             pour(self.saving, read_file(engine, server.asked.id, self.path), sink, checks)
             found = checks.finish()
         checked, unproven = reached(self.saving, found)
+        rest = save_rest(self.saving)
         return Saved(
             tool="redis BGSAVE",
             tool_version=str(found.get("redis_version", "")),
-            files=(stored(sink, PATH),),
-            fingerprint=_described(found),
+            files=(stored(sink, PATH), *rest.files),
+            fingerprint={**_described(found), **rest.fingerprint},
             moment=self.moment,
             checked=checked,
-            notes=(*_notes(server), *unproven),
+            left_out=rest.left_out,
+            notes=(*_notes(server), *unproven, *rest.notes),
         )
 
     def close(self) -> None:

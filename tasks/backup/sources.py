@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blocks.backup.spool import copy_tree, keep_stream, require_room
-from blocks.backup.trees import PIECE, LocalTree, Measure, Nothing, Tree, number_of
+from blocks.backup.trees import PIECE, Below, LocalTree, Measure, Nothing, Tree, number_of
 from blocks.backup.volumes import Gone, TarTree, layer_stream, local_path, volume_stream
 from blocks.engine import Engine
 from compose.stack.backup.component import Component, Place
@@ -24,6 +24,7 @@ class Source:
         path: On this host, where that is the same directory for sure.
         number: Of that directory, as it was found.
         image: Of which a container is made to read it where it is not.
+        below: Where it lies in the archive; empty for the archive's own root.
     """
 
     engine: Engine
@@ -31,11 +32,7 @@ class Source:
     path: Path | None
     number: tuple[int, int] | None = None
     image: str = ""
-
-    @property
-    def below(self) -> str:
-        """Where a layer's path lies in the archive."""
-        return self.place.target.strip("/") if self.place.kind == "layer" else ""
+    below: str = ""
 
     @property
     def name(self) -> str:
@@ -60,7 +57,7 @@ class Source:
     def live(self) -> Iterator[Tree]:
         """Read it where it lies."""
         if self.path:
-            yield LocalTree(self.path, name=self.name)
+            yield _below(self.path, self.below, self.name)
             return
         with ExitStack() as opened:
             try:
@@ -75,7 +72,7 @@ class Source:
         if self.path:
             self.require_same()
             tree = copy_tree(self.path, to, check)
-            return Copied(tree.root, name=self.name)
+            return Copied(tree.root, below=self.below, name=self.name)
         with suppress(Gone), self._stream() as chunks:
             return Copied(None, keep_stream(chunks, to.with_suffix(".stream"), check), self.below, self.name)
         return Copied(None)
@@ -108,7 +105,7 @@ class Copied:
     def tree(self) -> Iterator[Tree]:
         """Read it."""
         if self.root:
-            yield LocalTree(self.root, name=self.name)
+            yield _below(self.root, self.below, self.name)
             return
         if self.stream is None:
             yield Nothing()
@@ -126,9 +123,15 @@ def sources_of(engine: Engine, component: Component) -> tuple[Source, ...]:
     return tuple(_source(engine, place, component.image) for place in places.values())
 
 
+def _below(root: Path, below: str, name: str) -> Tree:
+    tree = LocalTree(root, name=name)
+    return Below(tree, below) if below else tree
+
+
 def _source(engine: Engine, place: Place, image: str) -> Source:
     path = local_path(engine, place, image)
-    return Source(engine, place, path, number_of(path) if path else None, image)
+    below = place.target.strip("/") if place.kind == "layer" else ""
+    return Source(engine, place, path, number_of(path) if path else None, image, below)
 
 
 def require_spool(sources: tuple[Source, ...], spool: Path, name: str) -> int:

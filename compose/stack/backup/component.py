@@ -68,6 +68,8 @@ class Component:
         container: Id of the container that is asked, for stores; empty otherwise.
         why: What told the kind and the manner, for the plan.
         options: What `x-ops.backup` says beyond that.
+        without: The online store in its place whose own files another component saves: they are left out.
+        leaves: Sources of its places in which another component saves what is not its own.
     """
 
     name: str
@@ -79,6 +81,8 @@ class Component:
     image: str = ""
     why: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
+    without: Kind | None = None
+    leaves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compose.stack.backup.component import Component, Kind, Manner, Place, Waiver
 from compose.stack.backup.facts import Facts, Found
 from compose.stack.backup.layers import layer_component
 from compose.stack.backup.naming import told_apart, volume_component_name, volume_key
+from compose.stack.backup.store_files import KNOWN
 from compose.stack.errors import Refused
 from compose.stack.preflight.data_paths import covers, data_paths
 from compose.stack.preflight.images import Image
@@ -70,9 +71,15 @@ def take_inventory(stack: Stack, facts: Facts) -> Inventory:
     if not facts.found and not facts.volumes:
         return Inventory(problems=(f"nothing of {stack.project} is on this engine: no container and no volume",))
     waived = _waivers(stack, facts)
-    stores, problems = _stores(stack, facts, {waiver.what for waiver in waived})
-    claimed = {(place.kind, place.source) for store in stores for place in store.places}
     gone = {waiver.what for waiver in waived}
+    stores, problems = _stores(stack, facts)
+    claimed = {(place.kind, place.source) for store in stores for place in store.places}
+    shared = [beside for store in stores for beside in _beside(stack, facts, store, gone)]
+    left = {(beside.container, beside.places[0].source) for beside in shared}
+    stores = [
+        replace(store, leaves=tuple(p.source for p in store.places if (store.container, p.source) in left))
+        for store in stores
+    ]
     volumes = [
         _volume(stack, facts, places)
         for (kind, source), places in _shared_places(facts).items()
@@ -89,7 +96,8 @@ def take_inventory(stack: Stack, facts: Facts) -> Inventory:
     ]
     if facts.prefect:
         fixed.append(Component("prefect", Kind.PREFECT, Manner.ONLINE, why="the Prefect server's own database"))
-    return Inventory(told_apart((*stores, *volumes, *layers, *fixed)), tuple(waived), tuple(problems))
+    named = told_apart((*stores, *shared, *volumes, *layers, *fixed))
+    return Inventory(named, tuple(waived), tuple(problems))
 
 
 def on_a_mount(found: Found, path: str) -> bool:
@@ -97,7 +105,7 @@ def on_a_mount(found: Found, path: str) -> bool:
     return any(covers(mount.target, posixpath.normpath(path)) for mount in found.mounts)
 
 
-def _stores(stack: Stack, facts: Facts, waived: set[str]) -> tuple[list[Component], list[str]]:
+def _stores(stack: Stack, facts: Facts) -> tuple[list[Component], list[str]]:
     made: list[Component] = []
     problems: list[str] = []
     for name, service in stack.services.items():
@@ -116,17 +124,44 @@ def _stores(stack: Stack, facts: Facts, waived: set[str]) -> tuple[list[Componen
                     f"{name}: its data path {where} lies on no volume: it would be lost with the container"
                 )
                 continue
-            if any(_what(place.kind, place.source, stack) in waived for place in places[:1]):
+            if places and _waived_as(stack, name, places[0]):
                 continue
             manner, why = _manner(kind, service.command, hint.live)
+            stops = _writers_of(facts, places) if manner is not Manner.ONLINE else ()
             made.append(
                 Component(
-                    name, kind, manner, _writers_of(facts, places) or (name,), places, found.container.id,
+                    name, kind, manner, stops or (name,), places, found.container.id,
                     found.container.image, f"its image looks like {role_of(service)}; {why}",
                     hint.model_dump(exclude_none=True, exclude={"waive"}),
                 )
             )  # fmt: skip
     return made, problems
+
+
+def _waived_as(stack: Stack, name: str, place: Place) -> bool:
+    """Whether a store's place is waived by the file or by the store: not by another service that mounts it."""
+    return (
+        _what(place.kind, place.source, stack) in stack.hints.backup.waive
+        or place.target in stack[name].hints.backup.waive
+    )
+
+
+def _beside(stack: Stack, facts: Facts, store: Component, gone: set[str]) -> list[Component]:
+    """What other services write into an online store's places: components of their own, without the store's."""
+    made = []
+    for place in store.places if store.manner is Manner.ONLINE and store.kind in KNOWN else ():
+        others = tuple(name for name in _writers_of(facts, [place]) if name != store.name)
+        if not others or _what(place.kind, place.source, stack) in gone:
+            continue
+        live = all(stack[name].hints.backup.live for name in others if name in stack.services)
+        why = f"{', '.join(others)} writes it too: what is not {store.name}'s own"
+        made.append(
+            Component(
+                volume_component_name(place, stack), Kind.VOLUME, Manner.LIVE if live else Manner.STOPPED, others,
+                (place,), store.container, store.image, why, store.options, without=store.kind,
+            )
+        )  # fmt: skip
+    return made
 
 
 def _manner(kind: Kind, command: Sequence[str], live: bool | None) -> tuple[Manner, str]:

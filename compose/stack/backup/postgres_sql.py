@@ -18,6 +18,13 @@ SET idle_in_transaction_session_timeout=0; SET standard_conforming_strings=on
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 EXPORT = "SELECT pg_export_snapshot()"
 
+PLACES = """
+SELECT current_setting('data_directory'), current_setting('log_directory'), current_setting('logging_collector')
+"""
+TABLESPACES = """
+SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> ''
+"""
+
 DATABASES = """
 SELECT datname, (datallowconn AND NOT datistemplate AND datconnlimit <> -2)::text,
        pg_database_size(oid)::text

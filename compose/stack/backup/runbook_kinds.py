@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from compose.stack.backup.component import Kind
 from compose.stack.backup.manifest import ComponentRecord, Manifest, PlaceRecord
-from compose.stack.backup.runbook_shell import Q, Step, data, named, plain, start, stop
+from compose.stack.backup.runbook_shell import UNPACK, Q, Step, data, named, plain, rest, start, stop
 from compose.stack.backup.runbook_stores import neo4j, postgres, qdrant, redis
+from compose.stack.backup.store_files import rest_number
 
 
 def steps(component: ComponentRecord, manifest: Manifest) -> list[Step]:
@@ -18,7 +19,7 @@ def steps(component: ComponentRecord, manifest: Manifest) -> list[Step]:
 
 def _volume(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     """Everything that is an archive of its data directory."""
-    archives = named(component, ".tar")
+    archives = [name for name in named(component, ".tar") if not rest_number(name)]
     places = component.places if len(component.places) == len(archives) else component.places[:1] * len(archives)
     found: list[Step] = [stop(component, manifest)]
     for name, place in zip(archives, places, strict=False):
@@ -30,7 +31,7 @@ def _volume(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     found += [f"Beside it: `{name.replace('`', chr(39))}`." for name in others]
     if component.pool:
         found += _pool(component, (*data(component.places[0]), *_ASIDE) if component.places else _BESIDE)
-    return [*found, start(component, manifest)]
+    return [*found, *rest(component), start(component, manifest)]
 
 
 _ASIDE = (
@@ -58,7 +59,7 @@ def _unpacked(name: str, place: PlaceRecord) -> list[Step]:
         (
             *data(place),
             *_ASIDE,
-            f'tar -xp --numeric-owner --xattrs --same-owner -f {Q(name)} -C "$DATA"',
+            f'tar -xp {UNPACK} -f {Q(name)} -C "$DATA"',
         ),
     ]
 

@@ -7,9 +7,12 @@ import shlex
 
 from compose.stack.backup.layout import plain_path
 from compose.stack.backup.manifest import ComponentRecord, FileRecord, Manifest, PlaceRecord
+from compose.stack.backup.store_files import rest_number
 
 Step = str | tuple[str, ...]
 Q = shlex.quote
+UNPACK = "--numeric-owner --xattrs --xattrs-include='*' --same-owner"
+"""How archives are unpacked: without the pattern, tar gives back only `user.*` attributes."""
 
 
 def plain(file: FileRecord) -> str:
@@ -43,6 +46,23 @@ def stop(component: ComponentRecord, manifest: Manifest) -> tuple[str, ...]:
 def start(component: ComponentRecord, manifest: Manifest) -> tuple[str, ...]:
     """Start its services."""
     return (compose(manifest, "start", services(component)),) if component.services else ()
+
+
+def rest(component: ComponentRecord) -> list[Step]:
+    """What lay in a store's place and was not its own; its services stand still for it."""
+    found: list[Step] = []
+    for name in named(component, ".tar"):
+        number = rest_number(name)
+        if number and number <= len(component.places):
+            found += [
+                "What lay beside the store's own files, settings of the server too: each where it was. A file that"
+                " is there already is kept as `…~`.",
+                (
+                    *data(component.places[number - 1]),
+                    f'tar -xp --backup=simple {UNPACK} -f {Q(name)} -C "$DATA"',
+                ),
+            ]
+    return found
 
 
 def named(component: ComponentRecord, ending: str) -> list[str]:

@@ -6,14 +6,14 @@ import posixpath
 from urllib.parse import quote
 
 from compose.stack.backup.manifest import ComponentRecord, Manifest
-from compose.stack.backup.runbook_shell import Q, Step, compose, data, named, services, start, stop
+from compose.stack.backup.runbook_shell import Q, Step, compose, data, named, rest, start, stop
 
 SNAPSHOT = ".snapshot"
 
 
 def postgres(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     """PostgreSQL: roles, then each database under its own name."""
-    inside = compose(manifest, "exec -T", services(component), "sh -c")
+    inside = compose(manifest, "exec -T", Q(component.name), "sh -c")
     user = '-U "${POSTGRES_USER:-postgres}"'
     globals_ = [
         f"{inside} {Q(f'psql -X {user} -d postgres')} < {Q(name)}" for name in named(component, "globals.sql")
@@ -49,6 +49,7 @@ def postgres(component: ComponentRecord, manifest: Manifest) -> list[Step]:
         "Each dump makes its database with its owner, rights and settings.",
         tuple(made + there),
         (f"{inside} {Q(f'vacuumdb {user} --all --analyze-only')}",),
+        *standing(component, manifest),
     ]
 
 
@@ -57,6 +58,12 @@ def _aside(database: str) -> str:
     literal = database.replace("'", "''")
     rename = "format('ALTER DATABASE %I RENAME TO %I', datname, left(datname, 40) || '_before_restore')"
     return f"SELECT {rename} FROM pg_database WHERE datname = '{literal}' \\gexec"
+
+
+def standing(component: ComponentRecord, manifest: Manifest) -> list[Step]:
+    """What lay beside its own files, for a server that runs until then."""
+    found = rest(component)
+    return [stop(component, manifest), *found, start(component, manifest)] if found else []
 
 
 def redis(component: ComponentRecord, manifest: Manifest) -> list[Step]:
@@ -81,8 +88,9 @@ def redis(component: ComponentRecord, manifest: Manifest) -> list[Step]:
             "echo 'file appendonly.aof.1.base.rdb seq 1 type b' > \"$AOF\"",
             "echo 'file appendonly.aof.1.incr.aof seq 1 type i' >> \"$AOF\"",
             'chown -R --reference="$DATA" "$DATA"/dump.rdb "$DATA"/appendonlydir',
-            *start(component, manifest),
         ),
+        *rest(component),
+        start(component, manifest),
         "`redis-cli DBSIZE` has to say what the fingerprint in the manifest says, less what has expired since.",
     ]
 
@@ -125,4 +133,5 @@ def qdrant(component: ComponentRecord, manifest: Manifest) -> list[Step]:
         tuple(uploads),
         *(f"Aliases are no part of a snapshot; make those in `{name}` again (`POST /collections/aliases`)."
           for name in aliases),
+        *standing(component, manifest),
     ]  # fmt: skip

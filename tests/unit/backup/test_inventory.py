@@ -253,6 +253,47 @@ def test_a_volume_in_memory_is_waived_by_name() -> None:
     assert all("memory" in waiver.reason for waiver in found.waived)
 
 
+SHARED = """
+services:
+  cache: {image: "redis:7"}
+  app: {image: shop/app, x-ops: {backup: {HINT}}}
+  look: {image: shop/look}
+volumes: {shared: {}}
+"""
+
+
+def shared(hint: str) -> Inventory:
+    """A volume that Redis, an application and a reader mount."""
+    return take_inventory(
+        stack_of(SHARED.replace("HINT", hint)),
+        facts_of(
+            container("cache", [volume("shop_shared", "/data")], image="redis:7"),
+            container("app", [volume("shop_shared", "/uploads")]),
+            container("look", [volume("shop_shared", "/look", rw=False)]),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("hint", "manner"), [("", Manner.STOPPED), ("live: true", Manner.LIVE)])
+def test_what_others_write_into_an_online_stores_volume_is_a_component(hint: str, manner: Manner) -> None:
+    """The store's own dump holds nothing of it: the others stop for it, the store does not; a reader is none."""
+    found = shared(hint)
+    assert named(found) == {
+        "cache": (Kind.REDIS, Manner.ONLINE, ("cache",)),
+        "volume-shared": (Kind.VOLUME, manner, ("app",)),
+    }
+    store, beside = found.named("cache"), found.named("volume-shared")
+    assert store.leaves == ("shop_shared",)
+    assert (beside.without, beside.container, beside.places[0].target) == (Kind.REDIS, "id-cache", "/data")
+
+
+def test_waiving_what_others_write_there_does_not_waive_the_store() -> None:
+    """By the path at which the other one has it."""
+    found = shared("waive: {/uploads: made again}")
+    assert named(found) == {"cache": (Kind.REDIS, Manner.ONLINE, ("cache",))}
+    assert [waiver.what for waiver in found.waived] == ["shared"]
+
+
 def test_prometheus_is_stopped_unless_its_admin_interface_is_on() -> None:
     """Only that makes snapshots."""
     for command, manner in (("[]", Manner.STOPPED), ("[--web.enable-admin-api]", Manner.ONLINE)):

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,20 @@ def record(path: str, *, sealed: bool) -> FileRecord:
     return FileRecord(path=f"{path}.zst", plain=plain, stored=stored, encodings=("zstd",))
 
 
-def manifest(*kinds: Kind, sealed: bool = True, **change: Any) -> Manifest:
+def manifest(
+    *kinds: Kind,
+    sealed: bool = True,
+    files: Mapping[Kind, tuple[str, ...]] = FILES,
+    services: tuple[str, ...] = (),
+    name: str = "",
+    **change: Any,
+) -> Manifest:
     components = tuple(
         ComponentRecord(
-            name=kind.value, kind=kind, manner=Manner.ONLINE, services=(kind.value,), began=AT, ended=AT,
-            image=ODD, places=(PlaceRecord(kind="layer" if kind is Kind.LAYER else "volume", source=ODD),),
-            files=tuple(record(f"{kind.value}/{name}", sealed=sealed) for name in FILES[kind]),
+            name=name or kind.value, kind=kind, manner=Manner.ONLINE, services=services or (kind.value,),
+            began=AT, ended=AT, image=ODD,
+            places=(PlaceRecord(kind="layer" if kind is Kind.LAYER else "volume", source=ODD),),
+            files=tuple(record(f"{kind.value}/{name}", sealed=sealed) for name in files[kind]),
         )
         for kind in kinds
     )  # fmt: skip
@@ -86,6 +95,27 @@ def test_each_kind_has_its_steps(kind: Kind) -> None:
     assert not [said for said in others if said in page and said not in SAID[kind] and said not in SHARED]
     for block in blocks(page):
         subprocess.run(("sh", "-n"), input=block, text=True, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("kind", [Kind.POSTGRES, Kind.REDIS, Kind.QDRANT, Kind.PROMETHEUS, Kind.VOLUME])
+def test_what_lay_beside_a_stores_own_files_returns(kind: Kind) -> None:
+    """Into its place while the store stands still, and nothing is moved aside for it but the same files."""
+    name = f"{kind.value}/rest.tar"
+    page = runbook(manifest(kind, files={kind: (*FILES.get(kind, ()), "rest.tar")}))
+    (unpack,) = [block for block in blocks(page) if f"-f plain/{name}" in block]
+    assert "tar -xp --backup=simple --numeric-owner --xattrs --xattrs-include='*'" in unpack
+    assert "before-restore" not in unpack
+    lines = [line for block in blocks(page) for line in block.splitlines() if "docker compose -p p s" in line]
+    at = page.index(unpack)
+    assert lines[-1] == f"docker compose -p p start {kind.value}"
+    assert page.rindex(f"docker compose -p p stop {kind.value}") < at < page.rindex(lines[-1])
+
+
+def test_a_databases_commands_run_in_its_own_container() -> None:
+    """Whoever else mounts its volume: one word, quoted."""
+    page = runbook(manifest(Kind.POSTGRES, services=("walg", "db"), name="d b"))
+    assert "exec -T 'd b' sh -c" in page
+    assert "walg db sh" not in page
 
 
 def test_odd_names_run_nothing(tmp_path: Path) -> None:
