@@ -9,6 +9,8 @@ from typing import Any
 from blocks.container_files import Files
 from blocks.credentials import secret
 from blocks.engine import GONE, Engine, talking
+from compose.stack.backup.component import Place
+from compose.stack.backup.facts import parse_found
 from compose.stack.errors import Failed
 from compose.stack.observed import Container, parse_container
 
@@ -21,10 +23,12 @@ class Asked:
 
     Args:
         container: As it is now.
+        mounts: Its volumes and bind mounts.
     """
 
     engine: Engine
     container: Container
+    mounts: tuple[Place, ...] = ()
 
     @property
     def id(self) -> str:
@@ -68,4 +72,5 @@ def ask_container(engine: Engine, identity: str) -> Asked:
     container = parse_container(raw)
     if not container.running:
         raise Failed(f"does not run ({container.state})", where=container.name, next="./ops deploy")
-    return Asked(engine, container)
+    found = parse_found(raw, ())
+    return Asked(engine, container, found.mounts if found else ())

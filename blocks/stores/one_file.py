@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 
+from blocks.container_files import Files
 from blocks.engine import GONE, Engine, talking
 from blocks.exec_stream import reading
 from compose.stack.errors import Failed
@@ -36,6 +37,13 @@ def read_file(engine: Engine, container: str, path: str) -> Iterator[bytes]:
         finally:
             chunks.close()
     yield from _by_command(engine, container, path)
+
+
+def file_size(engine: Engine, container: str, path: str) -> int:
+    """A regular file's bytes; 0 where the engine does not see it, as on a tmpfs."""
+    with talking():
+        found = Files(engine.client.api, container).look(path)
+    return int(found["size"]) if found else 0
 
 
 def _header(chunks: Iterator[bytes]) -> tuple[bytes, tarfile.TarInfo]:

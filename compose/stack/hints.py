@@ -70,6 +70,8 @@ class BackupHint(Hints):
         stop_limit: Seconds after which a stop is given up and the service started again.
         pool: Whether its files go one by one into the pool; by size where nothing is said.
         hash_limit: Bytes of a table up to which its content is hashed.
+        port: Where a store listens, where neither its environment nor its command tells.
+        user: PostgreSQL's superuser, where its environment does not tell.
     """
 
     live: bool | None = None
@@ -79,6 +81,8 @@ class BackupHint(Hints):
     stop_limit: float | None = Field(default=None, gt=0)
     pool: bool | None = None
     hash_limit: int | None = Field(default=None, ge=0)
+    port: int | None = Field(default=None, ge=1, le=65535)
+    user: str | None = Field(default=None, min_length=1)
 
 
 class StackBackupHint(Hints):

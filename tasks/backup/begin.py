@@ -93,7 +93,7 @@ class Begun:
         return f"{', '.join(plan.writers) or 'nobody'} stood still for {seconds:.1f} s"
 
     def _open(self, component: Component, stopper: Stopper) -> None:
-        if component.manner is Manner.LIVE:
+        if component.manner is Manner.LIVE or component.name in self.saver.broken:
             return
         try:
             with plain_errors():
@@ -157,7 +157,7 @@ def begin(
         progress = Progress({p.component.name: p.bytes for p in prepared.plan.components}, work.say, show)
         stopper = Stopper(work, exclusive=partial(lock.alone, PATIENCE))
         saver = Saver(
-            work, identifier, writer, stopper, spool, pool, progress, request.verify, fixed=request.consistency
+            work, identifier, writer, stopper, spool, pool, progress, request.verify, request.consistency
         )
         begun = Begun(
             work, request, prepared, identifier, identity, keyring, writer, pool, saver, lock, unreachable

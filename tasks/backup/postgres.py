@@ -14,10 +14,11 @@ from blocks.stores.postgres_access import access_of, first_session
 from blocks.stores.postgres_fingerprint import fingerprinting, sequences
 from compose.stack.backup import postgres_sql as sql
 from compose.stack.backup import tools
+from compose.stack.backup.component import Place
 from compose.stack.backup.manifest import FileRecord
-from compose.stack.errors import Failed
+from compose.stack.errors import Failed, Refused
 from tasks.backup.content import content_check
-from tasks.backup.data_place import require_on_a_mount
+from tasks.backup.data_place import places_with
 from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Saved, Saving
 from tasks.backup.rest import save_rest
@@ -55,36 +56,62 @@ class Held:
 
 
 class PostgresProcedure:
-    """Snapshots first, then dumps by the server's own pg_dump, fingerprints through the same snapshots beside."""
+    """Dumps by the server's own pg_dump, each through a snapshot, fingerprints through the same one beside.
+
+    All snapshots are exported at first where they have to be of one moment, else one after the other: each takes
+    a session for as long as it is held.
+    """
 
     def __init__(self, saving: Saving) -> None:
         self.saving = saving
         self.held: list[Held] = []
+        self.databases: list[tuple[str, int]] = []
         self.left_out: list[str] = []
         self.access: Access | None = None
         self.moment: datetime | None = None
         self.unproven: list[str] = []
+        self.places: tuple[Place, ...] = ()
+
+    def early(self) -> None:
+        """See that every database can be held at once, before anybody stands still for it.
+
+        Raises:
+            Failed: The server lets nobody in.
+            Refused: It has room for fewer sessions.
+        """
+        self._look()
 
     def open(self) -> None:
-        """Export a snapshot in every database that is saved.
+        """Look at every database; export a snapshot in each, where all have to be of one moment.
 
         Raises:
             Failed: The server lets nobody in, or a database lets nobody in.
+            Refused: It has room for fewer sessions than it has databases.
         """
+        access = self._look()
+        self.moment = datetime.now(UTC)
+        if self.saving.consistency:
+            for name, size in self.databases:
+                self.held.append(_hold(access, name, size))
+
+    def _look(self) -> Access:
+        """What there is now."""
         component = self.saving.component
-        self.access = access_of(self.saving.work.engine, component.container, component.options)
-        first = first_session(self.access)
+        access = self.access or access_of(self.saving.work.engine, component.container, component.options)
+        first = first_session(access)
         try:
-            for (place,) in first.rows("SELECT setting FROM pg_settings WHERE name = 'data_directory'"):
-                require_on_a_mount(self.saving, place)
-            databases = first.rows(sql.DATABASES, 3)
+            ((data, *_),) = first.rows(sql.PLACES, 3)
+            self.places = places_with(self.saving, access.asked.mounts, data)
+            found = first.rows(sql.DATABASES, 3)
+            ((most, others),) = first.rows(sql.CONNECTIONS, 2)
         finally:
             first.close()
-        self.left_out = [name for name, saved, _ in databases if saved != "true"]
-        self.moment = datetime.now(UTC)
-        for name, saved, size in databases:
-            if saved == "true":
-                self.held.append(_hold(self.access, name, int(size)))
+        self.databases = [(name, int(size)) for name, saved, size in found if saved == "true"]
+        self.left_out = [name for name, saved, _ in found if saved != "true"]
+        if self.saving.consistency:
+            require_sessions(component.name, len(self.databases), int(most), int(others))
+        self.access = access
+        return access
 
     def save(self) -> Saved:
         """Dump what the snapshots show.
@@ -96,7 +123,7 @@ class PostgresProcedure:
         self.unproven.clear()
         globals_file, role_note = self._globals(self.access)
         files, found = [globals_file], {}
-        for held in self.held:
+        for held in self._each(self.access):
             record, described = self._database(self.access, held)
             files.append(record)
             found[held.name] = described
@@ -114,9 +141,11 @@ class PostgresProcedure:
                 "rows": sum(t.get("rows", 0) for one in found.values() for t in one["tables"].values()),
                 "hash": sql.HASH,
                 "sequences": "lower bounds",
+                **self._login(),
                 **rest.fingerprint,
             },
             moment=self.moment,
+            places=self.places,
             checked=checked,
             left_out=(*(("password hashes of PostgreSQL's roles",) if role_note else ()), *rest.left_out),
             notes=(*role_note, *notes, *unproven, *rest.notes),
@@ -128,6 +157,20 @@ class PostgresProcedure:
             with suppress(Exception):
                 held.holder.close()
         self.held.clear()
+
+    def _each(self, access: Access) -> Iterator[Held]:
+        """The databases: those that are held, or else one at a time, each with a snapshot of its own."""
+        if self.saving.consistency:
+            yield from self.held
+            return
+        for name, size in self.databases:
+            self.held.append(_hold(access, name, size))
+            yield self.held[-1]
+            self.close()
+
+    def _login(self) -> dict[str, Any]:
+        """What the file says of how one gets in: whoever restores by hand needs it too."""
+        return {key: value for key, value in self.saving.component.options.items() if key in ("user", "port")}
 
     def _globals(self, access: Access) -> tuple[FileRecord, tuple[str, ...]]:
         hashes = self.saving.files.sealed
@@ -169,6 +212,25 @@ class PostgresProcedure:
         found = check.finish() if check is not None else {}
         self.unproven += found.pop("unproven", ())
         return {"checked": found} if found else {}
+
+
+def require_sessions(name: str, databases: int, most: int, others: int) -> None:
+    """See that a session for each database fits beside those that there are.
+
+    Args:
+        most: `max_connections`.
+        others: Sessions of others.
+
+    Raises:
+        Refused: They do not.
+    """
+    need, room = databases + sql.BESIDE, most - others
+    if need > room:
+        raise Refused(
+            f"its {databases} databases take {need} sessions at one moment, and {room} of {most} are free",
+            where=name,
+            next="raise max_connections, or back it up without --consistency",
+        )
 
 
 def _hold(access: Access, name: str, size: int) -> Held:

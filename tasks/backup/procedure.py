@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from compose.stack.backup.component import Component
+from compose.stack.backup.component import Component, Place
 from compose.stack.backup.manifest import FileRecord, Level, PoolRecord
 from tasks.work import Work
 
@@ -97,6 +97,7 @@ class Saving:
         verify: `content` has every plain stream read by the store's own tool on its way.
         progress: Told the plain bytes that were written since the last call.
         pool: The pool of blobs (blocks.backup.pool.PoolWriter), for kinds that use it.
+        consistency: All that it saves is of the one moment of `open`, which it shares with other stores.
     """
 
     work: Work
@@ -108,6 +109,7 @@ class Saving:
     progress: Callable[[int], None] = lambda _: None
     pool: Any = None
     backup_id: str = ""
+    consistency: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Saved:
         moment: When what was saved stood still.
         sealed: Path of an encrypted file with the parts of the fingerprint that hold values.
         left_out: Secrets that were left out by name, because nothing encrypts them.
+        places: Where it lies, where the store itself knew better than its files; the component's when empty.
     """
 
     tool: str
@@ -131,6 +134,7 @@ class Saved:
     checked: Level = "none"
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
 
 
 class Procedure(Protocol):

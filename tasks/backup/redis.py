@@ -7,12 +7,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from blocks.backup.source import read_path
+from blocks.backup.spool import keep_stream, require_room
 from blocks.stores.content_reads import read_rdb
-from blocks.stores.one_file import read_file
+from blocks.stores.one_file import file_size, read_file
 from blocks.stores.redis_server import RedisServer, redis_server
+from compose.stack.backup.component import Place
 from tasks.backup.beside import Beside
 from tasks.backup.content import content_check
-from tasks.backup.data_place import require_on_a_mount
+from tasks.backup.data_place import places_with
 from tasks.backup.pouring import pour, reached, stored
 from tasks.backup.procedure import Check, Saved, Saving
 from tasks.backup.rest import save_rest
@@ -21,26 +24,33 @@ PATH = "redis/dump.rdb"
 
 
 class RedisProcedure:
-    """A background save, then the file; the fingerprint is read from the bytes on their way."""
+    """A background save, then a copy of the file; the fingerprint is read from its bytes on their way."""
 
     def __init__(self, saving: Saving) -> None:
         self.saving = saving
         self.server: RedisServer | None = None
         self.moment: datetime | None = None
         self.path = ""
+        self.places: tuple[Place, ...] = ()
+        self.copy = saving.spool / "dump.rdb"
 
     def open(self) -> None:
-        """Have the server write its RDB.
+        """Have the server write its RDB, and take it: the server's own save points replace it any time.
 
         Raises:
             Failed: Nobody gets in, CONFIG is forbidden, or the save failed.
+            Refused: The spool has no room for it.
         """
         component = self.saving.component
         self.server = redis_server(self.saving.work.engine, component.container, component.options)
-        require_on_a_mount(self.saving, self.server.setting("dir"))
-        self.path = posixpath.join(self.server.setting("dir"), self.server.setting("dbfilename"))
+        where = self.server.setting("dir")
+        self.places = places_with(self.saving, self.server.asked.mounts, where)
+        path = self.path = posixpath.join(where, self.server.setting("dbfilename"))
         self.moment = datetime.now(UTC)
         self.server.save()
+        engine = self.saving.work.engine
+        require_room(self.saving.spool, file_size(engine, self.server.asked.id, path), component.name)
+        keep_stream(read_file(engine, self.server.asked.id, path), self.copy)
 
     def save(self) -> Saved:
         """Write the RDB away.
@@ -55,8 +65,8 @@ class RedisProcedure:
             image = server.asked.container.image_id
             own = content_check(self.saving.component.kind, PATH, None, engine, image)
             checks = own or checks
-        with self.saving.files.file(PATH) as sink:
-            pour(self.saving, read_file(engine, server.asked.id, self.path), sink, checks)
+        with self.saving.files.file(PATH, estimate=self.copy.stat().st_size) as sink:
+            pour(self.saving, read_path(self.copy), sink, checks)
             found = checks.finish()
         checked, unproven = reached(self.saving, found)
         rest = save_rest(self.saving)
@@ -64,7 +74,8 @@ class RedisProcedure:
             tool="redis BGSAVE",
             tool_version=str(found.get("redis_version", "")),
             files=(stored(sink, PATH), *rest.files),
-            fingerprint={**_described(found), **rest.fingerprint},
+            fingerprint={**_described(found), "path": self.path, **rest.fingerprint},
+            places=self.places,
             moment=self.moment,
             checked=checked,
             left_out=rest.left_out,
@@ -72,7 +83,8 @@ class RedisProcedure:
         )
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Let the connection go, and the copy."""
+        self.copy.unlink(missing_ok=True)
         if self.server is not None:
             with suppress(Exception):
                 self.server.close()

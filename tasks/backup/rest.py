@@ -11,7 +11,6 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from blocks.backup.trees import number_of
 from blocks.backup.volumes import local_path
 from blocks.stores.containers import QUICK, ask_container
 from blocks.stores.postgres_access import access_of, first_session
@@ -116,8 +115,7 @@ def _strangers(saving: Saving, place: Place, own: Own) -> tuple[tuple[Source, ..
         inside = Place("layer", component.container, path, component.container, place.service)
         if path not in secret:
             here = root / below if root else None
-            number = number_of(here) if here else None
-            sources.append(Source(engine, inside, here, number, component.image, below))
+            sources.append(Source(engine, inside, here, image=component.image, below=below))
     return tuple(sources), secret
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from compose.stack.backup.component import Component, Manner
 from compose.stack.backup.manifest import ComponentRecord, Level, PlaceRecord
 from compose.stack.backup.report import ComponentReport, holds
-from compose.stack.errors import Failed, OpsError
+from compose.stack.errors import Failed, OpsError, Refused
 from tasks.backup.procedure import Files, Procedure, Saved, Saving, Sink, Stopping
 from tasks.backup.procedures import procedure_for
 from tasks.backup.progress import Progress
@@ -50,7 +50,7 @@ class Saver:
     Args:
         spool: Where stopped stores are copied to.
         pool: The pool of blobs.
-        fixed: The moment of what runs was fixed at a consistency point: nothing is opened a second time.
+        consistency: All stores are opened at one moment, and nothing of them a second time.
     """
 
     work: Work
@@ -61,7 +61,7 @@ class Saver:
     pool: Any
     progress: Progress
     verify: Level = "none"
-    fixed: bool = False
+    consistency: bool = False
     opened: dict[str, Procedure] = field(default_factory=dict)
     prepared: dict[str, Procedure] = field(default_factory=dict)
     broken: dict[str, OpsError] = field(default_factory=dict)
@@ -70,7 +70,10 @@ class Saver:
     _turns: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
 
     def early(self, component: Component, stopping: Stopping) -> None:
-        """Do what can be done before anybody stands still; what fails here fails later, in its turn."""
+        """Do what can be done before anybody stands still.
+
+        What is refused here is not opened: nobody stands still for it. What fails, fails later, in its turn.
+        """
         procedure = procedure_for(self._saving(component, stopping))
         self.prepared[component.name] = procedure
         first = getattr(procedure, "early", None)
@@ -78,6 +81,8 @@ class Saver:
             try:
                 with plain_errors():
                     first()
+            except Refused as error:
+                self.broken[component.name] = error
             except OpsError as error:
                 log.warning("%s: %s: it is done in its turn", component.name, error.what)
 
@@ -133,7 +138,9 @@ class Saver:
         try:
             return self._once(component, keep=component.manner is Manner.STOPPED)
         except OpsError as error:
-            reopened = component.manner is Manner.LIVE or (component.manner is Manner.ONLINE and not self.fixed)
+            reopened = component.manner is Manner.LIVE or (
+                component.manner is Manner.ONLINE and not self.consistency
+            )
             if not reopened and component.name not in self.opened:
                 raise
             self.work.say(component.name, f"did not succeed and is tried once more: {error.what}")
@@ -170,6 +177,7 @@ class Saver:
             work=self.work, component=component, files=Under(self.files, component.name),
             stopping=stopping or self.stopping, spool=spool, verify=self.verify,
             progress=self.progress.of(component.name), pool=self.pool, backup_id=self.identifier,
+            consistency=self.consistency,
         )  # fmt: skip
 
     def _record(self, component: Component, saved: Saved, began: datetime) -> ComponentRecord:
@@ -178,7 +186,7 @@ class Saver:
             name=component.name, kind=component.kind, manner=component.manner, services=component.services,
             places=tuple(
                 PlaceRecord(kind=p.kind, source=p.source, target=p.target, service=p.service)
-                for p in component.places
+                for p in saved.places or component.places
             ),
             image=component.image, image_id=raw.image_id if raw else "", tool=saved.tool,
             tool_version=saved.tool_version, began=began, ended=datetime.now(UTC), moment=saved.moment,

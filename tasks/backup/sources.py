@@ -49,7 +49,7 @@ class Source:
         Raises:
             Failed: Another one lies there now.
         """
-        if self.path and number_of(self.path) != self.number:
+        if self.path and self.number and number_of(self.path) != self.number:
             what = "another directory lies there since its services were stopped: what they used was unmounted"
             raise Failed(what, where=str(self.path), next="findmnt, then x-ops.backup.live or a plain volume")
 

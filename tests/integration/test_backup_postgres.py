@@ -189,7 +189,9 @@ def test_what_was_acknowledged_before_is_there_and_nothing_of_later(tmp_path: Pa
         writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
         for one in writers:
             one.start()
-        procedure = PostgresProcedure(saving(made, Kind.POSTGRES, tmp_path, files))
+        given = saving(made, Kind.POSTGRES, tmp_path, files)
+        given.consistency = True
+        procedure = PostgresProcedure(given)
         try:
             assert poll(lambda: min(acknowledged) > 50, 30)
             before = list(acknowledged)

@@ -116,6 +116,25 @@ def test_writers_go_on_and_what_they_were_told_before_is_there(tmp_path: Path) -
     assert before <= saved.fingerprint["keys"] <= after
 
 
+def test_the_moment_is_kept_although_the_server_saves_again(tmp_path: Path) -> None:
+    """Its own save points replace the file before it is sent: what was opened is what is saved."""
+    files = MemoryFiles()
+    with container(REDIS, NAME, PROTECTED) as made:
+        ready(made)
+        cli(made, "SET", "before", "x")
+        procedure = RedisProcedure(saving(made, Kind.REDIS, tmp_path, files))
+        try:
+            procedure.open()
+            cli(made, "SET", "after", "x")
+            assert cli(made, "SAVE") == "OK"
+            saved = procedure.save()
+        finally:
+            procedure.close()
+    assert saved.fingerprint["keys"] == 1
+    assert b"after" not in files.plain["redis/dump.rdb"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_save_that_runs_already_is_waited_for(tmp_path: Path) -> None:
     """A second save is made after the one that runs: what was written meanwhile is in it."""
     slow = ["redis-server", "--requirepass", PASSWORD, "--rdb-key-save-delay", "10000", "--save", ""]

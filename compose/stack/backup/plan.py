@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compose.stack.backup.component import Component, Manner, Waiver
+from compose.stack.backup.component import Component, Kind, Manner, Waiver
 from compose.stack.backup.inventory import Inventory
 from compose.stack.errors import Refused
 
@@ -127,7 +127,7 @@ def decide(
         Refused: A chosen component does not exist.
     """
     chosen = tuple(inventory.named(name) for name in only) or inventory.components
-    copies = {one.name: sizes.get(one.name, 0) for one in chosen if one.manner is Manner.STOPPED}
+    copies = {one.name: sizes.get(one.name, 0) for one in chosen if _is_copied(one)}
     copies |= dict.fromkeys(copies.keys() & set(pooled), 0)
     parts = tuple(_part(one, sizes.get(one.name, 0), copies.get(one.name, 0), earlier) for one in chosen)
     copied = sum(copies.values())
@@ -147,6 +147,11 @@ def decide(
         parts, tuple(targets), inventory.waived, left, tuple(writers), stop, spool, int(copied * SPARE),
         spool_free, tuple(problems), tuple(notes), tuple(failing if targets else ()),
     )  # fmt: skip
+
+
+def _is_copied(component: Component) -> bool:
+    """Whether it goes through the spool: what is stopped, and Redis' file, which the server may replace."""
+    return component.manner is Manner.STOPPED or component.kind is Kind.REDIS
 
 
 def _part(component: Component, size: int, copied: int, earlier: Earlier) -> ComponentPlan:

@@ -25,6 +25,15 @@ TABLESPACES = """
 SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> ''
 """
 
+CONNECTIONS = """
+SELECT current_setting('max_connections'),
+       (SELECT count(*) FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())::text
+"""
+"""How many sessions the server has room for, and how many others there are."""
+BESIDE = 4
+"""Sessions that a backup needs for its work, beside one for each snapshot."""
+
 DATABASES = """
 SELECT datname, (datallowconn AND NOT datistemplate AND datconnlimit <> -2)::text,
        pg_database_size(oid)::text

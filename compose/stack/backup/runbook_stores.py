@@ -14,7 +14,8 @@ SNAPSHOT = ".snapshot"
 def postgres(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     """PostgreSQL: roles, then each database under its own name."""
     inside = compose(manifest, "exec -T", Q(component.name), "sh -c")
-    user = '-U "${POSTGRES_USER:-postgres}"'
+    told, port = component.fingerprint.get("user"), component.fingerprint.get("port")
+    user = (f"-U {Q(str(told))}" if told else '-U "${POSTGRES_USER:-postgres}"') + (f" -p {port}" if port else "")
     globals_ = [
         f"{inside} {Q(f'psql -X {user} -d postgres')} < {Q(name)}" for name in named(component, "globals.sql")
     ]
@@ -66,28 +67,43 @@ def standing(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     return [stop(component, manifest), *found, start(component, manifest)] if found else []
 
 
+def _directory(component: ComponentRecord, path: str) -> tuple[str, ...]:
+    """Commands after which `$DATA` is a directory of the store on this host; it is made where it is not there."""
+    holding = [one for one in component.places if one.target and f"{path}/".startswith(f"{one.target}/")]
+    if not holding:
+        return data(component.places[0]) if component.places else ("DATA=redis-data",)
+    place = max(holding, key=lambda one: len(one.target))
+    below = posixpath.relpath(path, place.target)
+    if below == ".":
+        return data(place)
+    owner = 'chown --reference="$DATA" "$DATA/$BELOW"'
+    return (*data(place), f"BELOW={Q(below)}", f'[ -d "$DATA/$BELOW" ] || {{ mkdir -p "$DATA/$BELOW"; {owner}; }}',
+            'DATA="$DATA/$BELOW"')  # fmt: skip
+
+
 def redis(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     """Redis: also where its append-only file is on."""
     (rdb, *_) = named(component, ".rdb") or ["plain/redis/dump.rdb"]
-    place = data(component.places[0]) if component.places else ("DATA=redis-data",)
+    path = str(component.fingerprint.get("path") or "")
+    file = Q(posixpath.basename(path) or "dump.rdb")
     return [
         "With its append-only file on, Redis ignores `dump.rdb` and then overwrites it: the snapshot is put in as"
         " the base of that file too. Stop the server first; what is there is moved aside.",
         (
             *stop(component, manifest),
-            *place,
+            *_directory(component, posixpath.dirname(path)),
             'mkdir "$DATA"/before-restore',
-            "for OLD in dump.rdb appendonlydir; do",
+            f"for OLD in {file} appendonlydir; do",
             '  [ ! -e "$DATA/$OLD" ] || mv "$DATA/$OLD" "$DATA"/before-restore/',
             "done",
             'mkdir "$DATA"/appendonlydir',
-            f'cp {Q(rdb)} "$DATA"/dump.rdb',
+            f'cp {Q(rdb)} "$DATA"/{file}',
             f'cp {Q(rdb)} "$DATA"/appendonlydir/appendonly.aof.1.base.rdb',
             ': > "$DATA"/appendonlydir/appendonly.aof.1.incr.aof',
             'AOF="$DATA"/appendonlydir/appendonly.aof.manifest',
             "echo 'file appendonly.aof.1.base.rdb seq 1 type b' > \"$AOF\"",
             "echo 'file appendonly.aof.1.incr.aof seq 1 type i' >> \"$AOF\"",
-            'chown -R --reference="$DATA" "$DATA"/dump.rdb "$DATA"/appendonlydir',
+            f'chown -R --reference="$DATA" "$DATA"/{file} "$DATA"/appendonlydir',
         ),
         *rest(component),
         start(component, manifest),

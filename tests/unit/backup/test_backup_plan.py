@@ -53,6 +53,14 @@ def test_every_problem_is_told_at_once() -> None:
         plan.refuse()
 
 
+def test_the_copy_of_redis_needs_room_in_the_spool() -> None:
+    """Its file is taken at once: the server replaces it when it likes."""
+    cache = Component("cache", Kind.REDIS, Manner.ONLINE, ("cache",))
+    plan = decide(Inventory((cache, DB)), {"cache": 10**9, "db": 10**12}, NEVER, targets=HERE, spool="/s")
+    assert plan.problems == ("the spool needs 1.1 GB and /s has 0 B free (OPS_SPOOL names another place)",)
+    assert plan.components[0].downtime is None
+
+
 def test_what_was_not_chosen_is_named() -> None:
     """Such a backup is not complete; an unknown component is refused with those there are."""
     plan = decide(ALL, {}, NEVER, only=["db"], targets=HERE)

@@ -13,6 +13,7 @@ from compose.stack.backup.inventory import Inventory, configuration_binds, take_
 from compose.stack.backup.layers import topmost
 from compose.stack.backup.naming import safe
 from compose.stack.backup.writers import writers
+from compose.stack.errors import Refused
 from compose.stack.observed import CONFIG_HASH, PROJECT, SERVICE
 from compose.stack.preflight.images import Image
 from compose.stack.service import Stack, parse_stack
@@ -251,6 +252,18 @@ def test_a_volume_in_memory_is_waived_by_name() -> None:
     assert list(named(found)) == ["volume-shop_kept"]
     assert {waiver.what for waiver in found.waived} == {"shop_scratch", "shop_unused"}
     assert all("memory" in waiver.reason for waiver in found.waived)
+
+
+def test_a_port_and_a_user_are_told_where_nothing_else_tells_them() -> None:
+    """The procedures read them; a port that is none is refused with its key."""
+    text = "services: {cache: {image: 'redis:7', x-ops: {backup: {port: PORT, user: boss}}}}"
+    found = take_inventory(
+        stack_of(text.replace("PORT", "7000")),
+        facts_of(container("cache", [volume("v", "/data")], image="redis:7")),
+    )
+    assert found.named("cache").options == {"port": 7000, "user": "boss"}
+    with pytest.raises(Refused, match="port"):
+        stack_of(text.replace("PORT", "70000")).services["cache"].hints  # noqa: B018
 
 
 SHARED = """

@@ -118,6 +118,34 @@ def test_a_databases_commands_run_in_its_own_container() -> None:
     assert "walg db sh" not in page
 
 
+def told(kind: Kind, places: tuple[PlaceRecord, ...], fingerprint: dict[str, Any]) -> str:
+    """The page of a component with these facts."""
+    made = manifest(kind)
+    (one,) = made.components
+    one = one.model_copy(update={"places": places, "fingerprint": fingerprint})
+    return runbook(made.model_copy(update={"components": (one,)}))
+
+
+def test_redis_returns_to_where_it_kept_its_file() -> None:
+    """On another volume than the image's, in a directory of it, under another name."""
+    places = tuple(
+        PlaceRecord(kind="volume", source=source, target=target)
+        for source, target in (("old", "/data"), ("real", "/var/lib/redis"))
+    )
+    page = told(Kind.REDIS, places, {"path": "/var/lib/redis/six/mine.rdb"})
+    assert "docker volume create real" in page
+    assert "docker volume create old" not in page
+    assert "BELOW=six" in page
+    assert 'cp plain/redis/dump.rdb "$DATA"/mine.rdb' in page
+    assert "BELOW" not in told(Kind.REDIS, places, {"path": "/data/dump.rdb"})
+
+
+def test_a_database_is_entered_as_the_file_says() -> None:
+    """Its superuser and port, where its environment does not tell them."""
+    assert "-U boss -p 5433" in told(Kind.POSTGRES, (), {"user": "boss", "port": 5433})
+    assert '-U "${POSTGRES_USER:-postgres}" -d' in told(Kind.POSTGRES, (), {})
+
+
 def test_odd_names_run_nothing(tmp_path: Path) -> None:
     """Names of volumes, hosts and images are words, whatever is in them."""
     page = runbook(manifest(*FILES))
