@@ -157,7 +157,7 @@ def begin(
         progress = Progress({p.component.name: p.bytes for p in prepared.plan.components}, work.say, show)
         stopper = Stopper(work, exclusive=partial(lock.alone, PATIENCE))
         saver = Saver(
-            work, identifier, writer, stopper, spool, pool, progress, request.verify, request.consistency
+            work, identifier, writer, stopper, spool, pool, progress, request.verify, fixed=request.consistency
         )
         begun = Begun(
             work, request, prepared, identifier, identity, keyring, writer, pool, saver, lock, unreachable

@@ -19,6 +19,7 @@ from tasks import history
 from tasks.backup.look import inventory
 from tasks.backup.pooled import goes_into_pool
 from tasks.backup.sizes import sizes_of
+from tasks.backup.stopping import Stopper
 from tasks.backup.targets import configured
 from tasks.work import Work
 
@@ -67,6 +68,7 @@ def prepare(work: Work, request: BackupRequest) -> Prepared:
         writers=writers(work.stack, chosen) if request.consistency else (),
         writers_limit=request.writers_stop,
         notes=_notes(work, usable),
+        limits={one.name: Stopper(work).limit_of(one.services) for one in chosen},
         failing=[f"target {name}: {error}" for name, error in failing.items()],
         pooled=[one.name for one in chosen if goes_into_pool(work.engine, one, sizes[one.name])],
     )

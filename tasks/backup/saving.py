@@ -50,7 +50,7 @@ class Saver:
     Args:
         spool: Where stopped stores are copied to.
         pool: The pool of blobs.
-        consistency: All stores are opened at one moment, and nothing of them a second time.
+        fixed: All stores are opened at one moment, that of a consistency point, and nothing of them a second time.
     """
 
     work: Work
@@ -61,7 +61,7 @@ class Saver:
     pool: Any
     progress: Progress
     verify: Level = "none"
-    consistency: bool = False
+    fixed: bool = False
     opened: dict[str, Procedure] = field(default_factory=dict)
     prepared: dict[str, Procedure] = field(default_factory=dict)
     broken: dict[str, OpsError] = field(default_factory=dict)
@@ -138,9 +138,7 @@ class Saver:
         try:
             return self._once(component, keep=component.manner is Manner.STOPPED)
         except OpsError as error:
-            reopened = component.manner is Manner.LIVE or (
-                component.manner is Manner.ONLINE and not self.consistency
-            )
+            reopened = component.manner is Manner.LIVE or (component.manner is Manner.ONLINE and not self.fixed)
             if not reopened and component.name not in self.opened:
                 raise
             self.work.say(component.name, f"did not succeed and is tried once more: {error.what}")
@@ -177,7 +175,7 @@ class Saver:
             work=self.work, component=component, files=Under(self.files, component.name),
             stopping=stopping or self.stopping, spool=spool, verify=self.verify,
             progress=self.progress.of(component.name), pool=self.pool, backup_id=self.identifier,
-            consistency=self.consistency,
+            consistency=self.fixed,
         )  # fmt: skip
 
     def _record(self, component: Component, saved: Saved, began: datetime) -> ComponentRecord:

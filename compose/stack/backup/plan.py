@@ -111,6 +111,7 @@ def decide(
     notes: Sequence[str] = (),
     failing: Sequence[str] = (),
     pooled: Collection[str] = (),
+    limits: Mapping[str, float] | None = None,
 ) -> BackupPlan:
     """Make the plan.
 
@@ -121,6 +122,7 @@ def decide(
         writers_limit: Seconds that they may.
         pooled: Components whose files go one by one into the pool: only what changes before the stop is copied,
             and the backup sees to room for that.
+        limits: Seconds that a component's services may stand still, by its name.
         failing: What ails targets that cannot be used; it stands against the backup when no other is there.
 
     Raises:
@@ -138,6 +140,9 @@ def decide(
             f"the spool needs {megabytes(copied * SPARE)} and {spool} has {megabytes(spool_free)} free "
             "(OPS_SPOOL names another place)"
         )
+    problems += [
+        problem for part in parts if (problem := _too_long(part, (limits or {}).get(part.component.name)))
+    ]
     if writers and stop > writers_limit:
         problems.append(f"the writers would stand still for about {stop:.0f} s, {writers_limit:.0f} s are allowed")
     if not targets:
@@ -147,6 +152,19 @@ def decide(
         parts, tuple(targets), inventory.waived, left, tuple(writers), stop, spool, int(copied * SPARE),
         spool_free, tuple(problems), tuple(notes), tuple(failing if targets else ()),
     )  # fmt: skip
+
+
+def _too_long(part: ComponentPlan, limit: float | None) -> str:
+    """What is wrong with a stop that would be given up every time; empty when it fits."""
+    if limit is None or part.downtime is None or part.downtime <= limit:
+        return ""
+    names = ", ".join(part.component.services)
+    how = "took" if part.measured else "would take"
+    return (
+        f"{part.component.name}: its copy {how} about {part.downtime:.0f} s, and {names} may stand still for"
+        f" {limit:.0f} s: it would be given up every time (x-ops.backup of {names}: stop_limit allows more,"
+        " pool copies only what changed, live copies while it runs)"
+    )
 
 
 def _is_copied(component: Component) -> bool:

@@ -53,6 +53,20 @@ def test_every_problem_is_told_at_once() -> None:
         plan.refuse()
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_stop_that_would_be_given_up_every_time_is_a_problem(measured: bool) -> None:
+    """By name, with both numbers and what to do; no more where the author allows it."""
+    earlier = Earlier({}, {"volume-files": 510.0} if measured else {})
+    given = Inventory((FILES,)), {"volume-files": 10**11}, earlier
+    plan = decide(*given, targets=HERE, spool_free=10**12, limits={"volume-files": 300.0})
+    (problem,) = plan.problems
+    assert ("took" if measured else "would take") + " about 510 s" in problem
+    assert "web, worker may stand still for 300 s" in problem
+    assert all(word in problem for word in ("stop_limit", "pool", "live"))
+    allowed = decide(*given, targets=HERE, spool_free=10**12, limits={"volume-files": 600.0})
+    assert allowed.problems == ()
+
+
 def test_the_copy_of_redis_needs_room_in_the_spool() -> None:
     """Its file is taken at once: the server replaces it when it likes."""
     cache = Component("cache", Kind.REDIS, Manner.ONLINE, ("cache",))

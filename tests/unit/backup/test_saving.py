@@ -84,7 +84,7 @@ def scene(
         journal=lambda *_, **__: None, waiting=lambda _: nullcontext(), say=lambda *_: None, redactor=Redactor(),
         engine=SimpleNamespace(inspect=lambda _: None), found=SimpleNamespace(name="shop"), name="shop",
     )  # fmt: skip
-    saver = Saver(work, "id", NOBODY, NOBODY, place, None, Progress({}, work.say), consistency=fixed)
+    saver = Saver(work, "id", NOBODY, NOBODY, place, None, Progress({}, work.say), fixed=fixed)
     plan = BackupPlan(tuple(ComponentPlan(component, 1) for component in components))
     prepared: Any = SimpleNamespace(plan=plan, components=components)
     begun = Begun(work, NOBODY, prepared, "id", NOBODY, NOBODY, NOBODY, NOBODY, saver, NOBODY)
