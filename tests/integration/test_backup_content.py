@@ -17,6 +17,7 @@ import pytest
 from blocks.engine import Engine
 from blocks.polling import poll
 from blocks.stores.scratch import LABEL, MEBIBYTE, Tool, run_fed, sweep
+from compose.stack.backup.archive_format import Entry, index_line
 from compose.stack.backup.component import Kind
 from compose.stack.errors import Failed
 from tasks.backup.content import content_check
@@ -100,15 +101,17 @@ def test_prefects_database(tmp_path: Path) -> None:
             checked(Kind.PREFECT, "prefect/prefect.db", bad)
 
 
-def test_an_archive_is_compared_with_its_list() -> None:
+def test_an_archive_is_compared_with_its_index(tmp_path: Path) -> None:
     """Another byte, a file more, a file less, a cut: each is an error; the same files are none."""
-    files = {"a": b"1" * 100_000, "b/c": b""}
-    listed = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    files, index = {"a": b"1" * 100_000, "b/c": b""}, tmp_path / "index.jsonl"
+    index.write_bytes(
+        b"".join(index_line(Entry(name, "file"), hashlib.sha256(data).hexdigest()) for name, data in files.items())
+    )
     whole = archive(files)
-    assert checked(Kind.VOLUME, "v/data.tar", whole, listed=listed) == {"files": 2, "bytes": 100_000}
+    assert checked(Kind.VOLUME, "v/data.tar", whole, index=index) == {"files": 2, "bytes": 100_000}
     for bad in (archive({**files, "a": b"2" * 100_000}), archive({**files, "d": b""}), archive({"a": files["a"]})):
-        with pytest.raises(Failed, match="not as listed"):
-            checked(Kind.VOLUME, "v/data.tar", bad, listed=listed)
+        with pytest.raises(Failed, match="not as its index lists them"):
+            checked(Kind.VOLUME, "v/data.tar", bad, index=index)
     for bad in (whole[:50_000], b"rubbish" * 1000):
         with pytest.raises(Failed):
             checked(Kind.VOLUME, "v/data.tar", bad)
