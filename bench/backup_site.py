@@ -64,11 +64,12 @@ class Site:
         return (*names, "--to", f"bench={self.target}")
 
     def fresh(self) -> None:
-        """An empty target, and a host that remembers no blob of it."""
+        """An empty target, and a host that remembers nothing of it."""
         shutil.rmtree(self.target, ignore_errors=True)
         self.target.mkdir(mode=0o700)
-        for index in self.place.home.stacks.glob("*/pool-index.sqlite*"):
-            index.unlink()
+        for pattern in ("*/pool-index.sqlite*", "*/places.json"):
+            for kept in self.place.home.stacks.glob(pattern):
+                kept.unlink()
 
     def argv(self, *only: str) -> tuple[str, ...]:
         """`./ops backup`, as words."""
