@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -18,6 +19,8 @@ PIECE = 1024 * 1024
 SAMPLE = 256 * 1024
 WORTH = 0.9
 """A sample that shrinks to less than this is compressed."""
+NO_FLUSH = {errno.EINVAL, errno.EROFS, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What file systems say that have nothing to write down."""
 SETTLED = 40_000_000_000
 """Nanoseconds after which a changed file gets another time for sure, also where a file system has no `flush`:
 Linux writes down within 35 s what lies in memory alone."""
@@ -81,6 +84,8 @@ class Source:
             finally:
                 os.close(handle)
         except OSError as error:
+            if error.errno in NO_FLUSH:
+                return
             raise Failed(f"cannot be read: {error.strerror}", where=self.name) from error
 
     def hashed(self) -> str:

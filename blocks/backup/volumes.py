@@ -55,17 +55,22 @@ def local_path(engine: Engine, place: Place, image: str = "") -> Path | None:
     path = Path(os.path.realpath(lies))
     if os.geteuid() != 0 and not _readable(path):
         return None
-    with mounted(engine, place, image) as container:
-        for _ in range(3):
-            with talking():
-                told = Files(engine.client.api, container).look(INSIDE)
-            try:
-                here = path.stat()
-            except OSError:
-                return None
-            if told and _same(told, here.st_mtime_ns, here.st_mode):
-                return path
-    return None
+    try:
+        with mounted(engine, place, image) as container:
+            return path if _looks_alike(engine, container, path) else None
+    except (Failed, OSError):  # the engine, or this host, does not have it: whoever reads it will be told
+        return None
+
+
+def _looks_alike(engine: Engine, container: str, path: Path) -> bool:
+    """Whether the engine and we see the same; asked again, since its program may write it just now."""
+    for _ in range(3):
+        with talking():
+            told = Files(engine.client.api, container).look(INSIDE)
+        here = path.stat()
+        if told and _same(told, here.st_mtime_ns, here.st_mode):
+            return True
+    return False
 
 
 def _readable(path: Path) -> bool:

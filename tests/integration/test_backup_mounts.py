@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ import pytest
 
 from blocks.backup.volumes import local_path
 from compose.stack.backup.component import Kind, Place
+from compose.stack.backup.manifest import PlaceRecord
+from compose.stack.backup.runbook_shell import data
 from tasks.backup.look import inventory
 from tasks.backup.stopping import Stopper
 from tests.addresses import subnet_of
@@ -70,6 +73,19 @@ def test_a_volume_with_driver_options_is_saved_although_its_stop_unmounts_it(sce
     given = saving(work, component(work, "volume-bound"), tmp_path / "spool", Stopper(work))
     assert saved(given).downtime is not None
     assert members(given.files.plain["volume-bound/data.tar"])["file"] == b"in device\n"
+
+
+def test_the_runbook_finds_where_a_volumes_files_lie(scene):
+    """In the directory that it is bound to: what is put at its mount point would be hidden by the mount."""
+    project, _ = scene
+    docker("volume", "create", f"{NAME}_plain")
+    try:
+        for name, place in (("bound", f"{project.path('device')}"), ("plain", "/_data")):
+            find = "\n".join((*data(PlaceRecord(kind="volume", source=f"{NAME}_{name}")), 'echo "$DATA"'))
+            told = subprocess.run(("sh", "-euc", find), capture_output=True, text=True, check=True)
+            assert told.stdout.splitlines()[-1].endswith(place)
+    finally:
+        docker("volume", "rm", f"{NAME}_plain")
 
 
 def test_a_volume_that_cannot_be_read_directly_comes_through_the_engine(scene, tmp_path, monkeypatch):

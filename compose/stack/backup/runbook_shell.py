@@ -24,7 +24,11 @@ def data(place: PlaceRecord) -> tuple[str, ...]:
     """Commands after which `$DATA` is the directory that a place is on this host."""
     if place.kind in ("volume", "anonymous"):
         name = Q(place.source)
-        return (f"docker volume create {name}", f"DATA=$(docker volume inspect -f '{{{{.Mountpoint}}}}' {name})")
+        return (
+            f"docker volume create {name}",
+            f"DATA=$(docker volume inspect -f '{{{{or .Options.device .Mountpoint}}}}' {name})",
+            'test -d "$DATA" # not so for NFS and the like: mount it, and name that place',
+        )
     return (f"DATA={Q(place.source)}", 'mkdir -p "$DATA"')
 
 
