@@ -11,7 +11,7 @@ from pathlib import Path
 from blocks.sources import read_sources
 from compose.stack.backup.configuration import Pattern, holds_secret, ignore_patterns, is_ignored, looks_secret
 from compose.stack.backup.facts import Facts
-from compose.stack.backup.inventory import configuration_binds
+from compose.stack.backup.inventory import configuration_binds, data_binds
 from compose.stack.errors import Failed
 from compose.stack.preflight.data_paths import covers
 from tasks.work import Work
@@ -55,18 +55,22 @@ class Collected:
 
 
 def collect(work: Work, facts: Facts) -> Collected:
-    """Read everything that the stack's files name, as it was written, but for what is waived by its path."""
+    """Read everything that the stack's files name, as it was written.
+
+    What is waived by its path is left out, and so is data of services that lies inside of a directory of these.
+    """
     found = Collected()
     waived = _waived(work)
+    apart = [*waived, *data_binds(work.stack, facts)]
     secrets = set(_secret_paths(work))
     wanted = [*_sources(work), *configuration_binds(work.stack, facts), *_declared(work, "configs")]
     for path in dict.fromkeys([*map(_absolute, wanted), *secrets]):
-        for file in _files(path, found.failed):
-            if not _covered(waived, str(file)):
+        for file in _files(path, found.failed, apart):
+            if not _covered(waived if str(file) == path else apart, str(file)):
                 _take(work, found, file, path, secret=path in secrets)
     for context in _contexts(work):
         if not _covered(waived, str(context)):
-            _take_context(work, found, context, waived)
+            _take_context(work, found, context, apart)
     return found
 
 
@@ -114,7 +118,7 @@ def _contexts(work: Work) -> list[Path]:
     return [path for path in dict.fromkeys(paths) if path.is_dir()]
 
 
-def _files(path: str, failed: list[str]) -> Iterator[Path]:
+def _files(path: str, failed: list[str], apart: list[str]) -> Iterator[Path]:
     """A file itself, or the files and links below a directory; nothing where nothing is."""
     place = Path(path)
     try:
@@ -125,22 +129,34 @@ def _files(path: str, failed: list[str]) -> Iterator[Path]:
         failed.append(_unread(path, error))
         return
     if stat.S_ISDIR(mode):
-        yield from _below(place, failed)
+        yield from _below(place, failed, apart)
     elif stat.S_ISREG(mode):
         yield place
 
 
-def _below(root: Path, failed: list[str], patterns: tuple[Pattern, ...] = ()) -> Iterator[Path]:
-    """Regular files and links, without what the patterns leave out; links are not followed."""
+def _below(root: Path, failed: list[str], apart: list[str], patterns: tuple[Pattern, ...] = ()) -> Iterator[Path]:
+    """Regular files and links; links are not followed.
+
+    Args:
+        apart: Paths that are left out with what is below them.
+        patterns: Leave out more.
+    """
     walk = os.walk(root, onerror=lambda error: failed.append(_unread(str(error.filename), error)))
     for directory, names, files in walk:
         place = Path(directory)
         below = place.relative_to(root)
         links = [name for name in names if (place / name).is_symlink()]
-        names[:] = sorted(n for n in names if n not in links and not _drops(patterns, (below / n).as_posix()))
+        names[:] = sorted(
+            name
+            for name in names
+            if name not in links
+            and not _covered(apart, str(place / name))
+            and not _drops(patterns, (below / name).as_posix())
+        )
         for name in sorted([*files, *links]):
             path = place / name
-            if not is_ignored(patterns, (below / name).as_posix()) and (path.is_symlink() or path.is_file()):
+            left = _covered(apart, str(path)) or is_ignored(patterns, (below / name).as_posix())
+            if not left and (path.is_symlink() or path.is_file()):
                 yield path
 
 
@@ -177,7 +193,7 @@ def _take(work: Work, found: Collected, file: Path, path: str, *, secret: bool) 
     found.rights |= rights
 
 
-def _take_context(work: Work, found: Collected, context: Path, waived: list[str]) -> None:
+def _take_context(work: Work, found: Collected, context: Path, apart: list[str]) -> None:
     """A build context without what its .dockerignore leaves out; bounded, since it lies in memory."""
     ignore = context / ".dockerignore"
     try:
@@ -185,7 +201,7 @@ def _take_context(work: Work, found: Collected, context: Path, waived: list[str]
     except OSError as error:
         found.failed.append(_unread(str(ignore), error))
         return
-    files = [file for file in _below(context, found.failed, patterns) if not _covered(waived, str(file))]
+    files = list(_below(context, found.failed, apart, patterns))
     size = sum(file.lstat().st_size for file in files)
     if len(files) > MOST_FILES or size > BIGGEST_CONTEXT:
         what = f"build context {context} is too big with {len(files)} files and {size >> 20} MiB"

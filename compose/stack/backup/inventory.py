@@ -232,6 +232,18 @@ def configuration_binds(stack: Stack, facts: Facts) -> tuple[str, ...]:
     )
 
 
+def data_binds(stack: Stack, facts: Facts) -> tuple[str, ...]:
+    """Host paths of bind mounts that are no configuration: saved as data, or waived; the host's own apart."""
+    waived = {waiver.what for waiver in _waivers(stack, facts)}
+    return tuple(
+        source
+        for (kind, source), places in _shared_places(facts).items()
+        if kind == "bind"
+        and not _hosts_own(facts, source)
+        and (source in waived or not _is_configuration(facts, places))
+    )
+
+
 def _waivers(stack: Stack, facts: Facts) -> list[Waiver]:
     found: dict[str, Waiver] = {}
     for key, reason in stack.hints.backup.waive.items():

@@ -27,7 +27,7 @@ def taken(*paths: Path) -> Collected:
     """What is read of these."""
     found = Collected()
     for path in paths:
-        for file in _files(str(path), found.failed):
+        for file in _files(str(path), found.failed, []):
             _take(WORK, found, file, str(path), secret=False)
     return found
 
@@ -99,6 +99,7 @@ def test_a_build_context_that_is_too_big_fails_unless_it_is_waived(tmp_path, mon
     project = SimpleNamespace(directory="", files=(str(tmp_path / "compose.yml"),))
     waived = _waived(SimpleNamespace(project=project, stack=SimpleNamespace(hints=hints)))
     assert waived == [str(tmp_path / "app" / "models")]
+    assert [file.name for file in _files(str(tmp_path / "app"), [], waived)] == ["Dockerfile"]
     found = Collected()
     _take_context(WORK, found, tmp_path / "app", waived)
     assert not found.failed

@@ -9,7 +9,7 @@ import yaml
 
 from compose.stack.backup.component import Kind, Manner
 from compose.stack.backup.facts import Bind, Facts, parse_found
-from compose.stack.backup.inventory import Inventory, configuration_binds, take_inventory
+from compose.stack.backup.inventory import Inventory, configuration_binds, data_binds, take_inventory
 from compose.stack.backup.layers import topmost
 from compose.stack.backup.naming import safe
 from compose.stack.backup.writers import writers
@@ -182,6 +182,10 @@ def test_bind_mounts_are_configuration_data_or_the_hosts_own() -> None:
     assert named(found) == {"bind-srv-app-state.json": written, "bind-srv-app-uploads": written}
     assert {waiver.what for waiver in found.waived} == {"/var/run/docker.sock", "/proc"}
     assert configuration_binds(stack_of(SHOP), facts) == ("/srv/app/nginx.conf", "/srv/app/empty")
+    assert data_binds(stack_of(SHOP), facts) == ("/srv/app/state.json", "/srv/app/uploads")
+    waiving = stack_of("services: {web: {image: x, x-ops: {backup: {waive: {/etc/nginx.conf: made again}}}}}")
+    assert "/srv/app/nginx.conf" in data_binds(waiving, facts)
+    assert configuration_binds(waiving, facts) == ("/srv/app/empty",)
 
 
 @pytest.mark.parametrize(
