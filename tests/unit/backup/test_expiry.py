@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from blocks.targets.directory import DirectoryTarget
 from compose.stack.backup.outcome import WorkReport
 from compose.stack.backup.records import Verified
 from compose.stack.backup.request import ExpireRequest
-from compose.stack.errors import Exit, Refused
+from compose.stack.errors import Exit, Failed, Refused
 from tasks.backup import keeping, shelves
 from tasks.steps import Plainly
 from tests.backup_lab import BackupLab
@@ -97,3 +98,17 @@ def test_a_drop_holds_expiry_until_it_is_accepted(two: Two, monkeypatch: pytest.
     assert two.expire(accept_drop="cleaned up").exit_code == Exit.DONE
     assert two.left("near") == [two.ids[0], small.id]
     assert two.lab.shelf(two.targets["far"]).facts(small.id).accepted == "cleaned up"
+
+
+def test_the_last_backup_is_none_of_the_future(two: Two) -> None:
+    """It would be the last one for a year: nothing is removed meanwhile, and what is meant by `last` is told."""
+    late = two.lab.backup(two.targets, at=NOW + timedelta(days=400))
+    found = shelves.gather(two.lab.home, ExpireRequest(files=["x.yml"]))
+    assert found.chosen("last") == two.ids[2]
+    assert any(late.id in reason for reason in found.freshness.reasons)
+    only = replace(found, views=found.views[-1:])
+    with pytest.raises(Failed, match="of the future") as told:
+        only.chosen("last")
+    assert "clock" in told.value.next
+    two.expire()
+    assert two.left("near") == [*two.ids, late.id]
