@@ -33,7 +33,7 @@ from tasks.images import get_images
 from tasks.planning import make_plan, scope_of
 from tasks.preflight_gate import after_images, before_anything, explain_refusal, first_start_secrets
 from tasks.prepare import integrate, prepare_directories, repair_leftovers
-from tasks.releases import draft, give_back, keep_images, record, store
+from tasks.releases import draft, give_back, keep_images, last, record
 from tasks.stacks import load_stack, redactor_for, resolve
 from tasks.work import Work
 
@@ -79,7 +79,7 @@ def _deploy(work: Work, request: DeployRequest, runner: Runner) -> DeployReport:
     findings += runner.step("validate images", lambda: after_images(work, request, scope))
     plan = runner.step("plan", lambda: make_plan(work, scope))
     refuse_other_formats(work, [step.service for step in plan.changes])
-    previous = store(work).last()
+    previous = last(work)
     if previous is not None:
         keep_images(work, previous)
     work.rolls_back = request.on_failure == "rollback" and previous is not None and previous.restorable
@@ -215,9 +215,9 @@ def settle(work: Work, report: DeployReport, accepted: tuple[str, ...], of: Rele
     }
     kind = "rollback" if of else "deploy"
     made = draft(work, kind, health, accepted, of.number if of else None)  # type: ignore[arg-type]
-    last = store(work).last()
-    if last is not None and last.content() == made[0].content():
-        return report.model_copy(update={"release": last.number})
+    latest = last(work)
+    if latest is not None and latest.content() == made[0].content():
+        return report.model_copy(update={"release": latest.number})
     work.journal("release", "begin")
     number = record(work, made).number
     work.journal("release", "end", number=number)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from blocks.files import write_private
 from compose.stack.release import Health, ImageRecord
-from tasks.releases import draft, record, store
+from tasks.releases import draft, last, record
 from tasks.work import Work
 
 MET = "met"
@@ -18,7 +18,7 @@ def remember_what_ran(work: Work) -> None:
     mark = work.state / MET
     if mark.exists():
         return
-    if store(work).last() is None and any(c.running for c in work.engine.glance(work.name).containers):
+    if last(work) is None and any(c.running for c in work.engine.glance(work.name).containers):
         number = release_zero(work)
         work.say("release", f"it ran before we met: recorded as release {number}")
     write_private(mark, datetime.now(UTC).isoformat(timespec="seconds") + "\n")

@@ -12,7 +12,7 @@ from compose.stack.plan import Evidence, Plan, decide, read_dry_run
 from compose.stack.redact import hide
 from compose.stack.release import Release
 from tasks import history
-from tasks.releases import config_file_hashes, last_touched, store
+from tasks.releases import config_file_hashes, last, last_touched
 from tasks.work import Work
 
 
@@ -37,15 +37,15 @@ def make_plan(work: Work, scope: frozenset[str]) -> Plan:
         observed = observing.result()
         hashes, dry_run = hashing.result(), asking.result()
     work.seen = observed
-    last = store(work).last()
+    latest = last(work)
     images = work.engine.images(service.image for service in work.stack.services.values())
     keyed = work.home.keyed_hash
     evidence = Evidence(
         hashes=hashes,
         images={name: images[service.image] for name, service in work.stack.services.items()},
         dry_run=read_dry_run(dry_run, observed) if dry_run is not None else None,
-        changed_files=changed_files(work, observed, last, scope),
-        previous=last.services if last else {},
+        changed_files=changed_files(work, observed, latest, scope),
+        previous=latest.services if latest else {},
         wanted={name: hide(service.raw, work.redactor, keyed) for name, service in work.stack.services.items()},
         seconds=history.expected(work.state, "gap"),
     )

@@ -15,7 +15,7 @@ from compose.stack.request import DeployRequest
 from compose.stack.roles import role_of
 from compose.stack.service import Service
 from tasks.preflight import preflight_before, preflight_images
-from tasks.releases import store
+from tasks.releases import last
 from tasks.work import Work
 
 
@@ -68,9 +68,9 @@ def first_start_secrets(work: Work, scope: frozenset[str], accept: Collection[st
 
 def _of_last_release(work: Work, keyed: Callable[[str], str]) -> dict[str, dict[str, str]]:
     """What the last release recorded, for databases whose volume is still there."""
-    last = store(work).last()
+    latest = last(work)
     kept: dict[str, dict[str, str]] = {}
-    for name, body in (last.services if last else {}).items():
+    for name, body in (latest.services if latest else {}).items():
         service = work.stack.services.get(name)
         keys = FIRST_START.get(role_of(service), ()) if service else ()
         values = {

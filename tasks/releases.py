@@ -34,6 +34,11 @@ def store(work: Work) -> ReleaseStore:
     return ReleaseStore(work.state / "releases")
 
 
+def last(work: Work) -> Release | None:
+    """The newest release of this project; a stack whose project got another name has those of two."""
+    return next((release for release in reversed(store(work).all()) if release.project == work.name), None)
+
+
 def config_file_hashes(work: Work, names: frozenset[str]) -> dict[str, dict[str, str]]:
     """SHA-256 of every mounted configuration file and read-only directory, by service and path.
 
@@ -182,9 +187,17 @@ def find(work: Work, number: int | None) -> Release:
     """The release to go back to: the numbered one, else the one before the newest.
 
     Raises:
-        Refused: There is none.
+        Refused: There is none, or it is of another project.
     """
-    releases = store(work).all()
+    every = store(work).all()
+    other = next((one for one in every if one.number == number and one.project != work.name), None)
+    if other is not None:
+        raise Refused(
+            f"release {number} is of another project, {other.project}; this is {work.name}",
+            where=work.found.name,
+            next=f"roll that one back by its name: --project-name {other.project}",
+        )
+    releases = [release for release in every if release.project == work.name]
     wanted = number if number is not None else (releases[-2].number if len(releases) > 1 else None)
     found = next((release for release in releases if release.number == wanted), None)
     if found is None:

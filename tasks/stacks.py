@@ -13,6 +13,7 @@ import compose
 from blocks.compose_cli import ComposeCli
 from blocks.files import write_private
 from blocks.home import Home
+from blocks.releases import ReleaseStore
 from blocks.sources import read_sources
 from compose.stack import dotenv
 from compose.stack.commands import Project
@@ -83,7 +84,18 @@ def kept_stacks(home: Home) -> tuple[str, ...]:
 
 
 def keep_stack(home: Home, name: str, project: Project) -> None:
-    """Remember a compose project by name."""
+    """Remember a compose project by name.
+
+    Raises:
+        Refused: Another project was deployed under this name.
+    """
+    deployed = ReleaseStore(home.stack(name) / "releases").last()
+    if project.name and deployed is not None and deployed.project != project.name:
+        raise Refused(
+            f"releases of another project, {deployed.project}, are kept under this name",
+            where=name,
+            next="choose another name",
+        )
     record = {
         "files": [str(Path(path).absolute()) for path in project.files],
         "env_files": [str(Path(path).absolute()) for path in project.env_files],
@@ -171,8 +183,24 @@ def load_stack(home: Home, found: ResolvedStack, cli: ComposeCli) -> tuple[Resol
 
 def _named(home: Home, found: ResolvedStack, project: str) -> ResolvedStack:
     """The same stack under the name that keeps its project, so that one project has one chain of releases."""
-    name = _keeper(home, project) or project
-    return replace(found, name=name, state=home.stack(name))
+    kept = _keeper(home, project)
+    if not kept and project in kept_stacks(home):
+        owner = _project_of(home, project)
+        if owner and owner != project:
+            raise Refused(
+                f"{project} is the name of a kept stack of another project, {owner}",
+                where=", ".join(found.project.files),
+                next="keep this one by another name: ./ops stack add NAME --file F",
+            )
+    return replace(found, name=kept or project, state=home.stack(kept or project))
+
+
+def _project_of(home: Home, name: str) -> str:
+    """The compose project of a kept stack."""
+    if name in own_stacks():
+        return own_project(name, home.settings())
+    record = json.loads((home.stack(name) / "stack.json").read_text(encoding="utf-8"))
+    return str(record.get("project_name") or "")
 
 
 def named(home: Home, project: str) -> str:

@@ -24,7 +24,7 @@ from tasks.backup.configuration_files import Collected, collect
 from tasks.backup.look import look
 from tasks.backup.pouring import pour, stored
 from tasks.backup.procedure import Saved, Saving
-from tasks.releases import store
+from tasks.releases import last, store
 
 SOURCES = "configuration/sources.tar"
 SECRETS = "configuration/secrets.tar"
@@ -139,9 +139,8 @@ class ConfigurationProcedure:
         """The record of the newest release, and how the stack is kept; what is not there is left out."""
         work, found = self.saving.work, dict[str, bytes]()
         with suppress(OpsError):
-            releases = store(work)
-            if last := releases.last():
-                found[RELEASE] = (releases.directory(last.number) / RECORD).read_bytes()
+            if latest := last(work):
+                found[RELEASE] = (store(work).directory(latest.number) / RECORD).read_bytes()
         kept = work.state / STACK
         return found | ({STACK: kept.read_bytes()} if kept.is_file() else {})
 

@@ -15,7 +15,7 @@ from compose.stack.backup.report import TargetReport
 from compose.stack.backup.runbook import runbook
 from compose.stack.errors import Failed, OpsError
 from tasks.backup.begin import Begun
-from tasks.releases import store
+from tasks.releases import last
 
 log = logging.getLogger("ops.backup")
 
@@ -44,7 +44,7 @@ def seal(begun: Begun) -> tuple[TargetReport, ...]:
 def manifest_of(begun: Begun) -> Manifest:
     """Everything that is known of the backup."""
     work, plan, saver = begun.work, begun.prepared.plan, begun.saver
-    last = store(work).last()
+    latest = last(work)
     chosen = [saver.records[c.name] for c in begun.components if c.name in saver.records]
     failed = [
         WaiverRecord(what=component.name, reason=_why(begun, component))
@@ -62,8 +62,8 @@ def manifest_of(begun: Begun) -> Manifest:
         product=version("sutazai-operations"),
         began=begun.began,
         ended=datetime.now(UTC),
-        release=last.number if last else None,
-        release_hash=last.hash if last else "",
+        release=latest.number if latest else None,
+        release_hash=latest.hash if latest else "",
         recipients=begun.writer.recipients,
         consistency=begun.consistency,
         components=tuple(chosen),

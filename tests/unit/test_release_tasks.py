@@ -12,12 +12,12 @@ import pytest
 import tasks.first_met as first
 from blocks.home import Home
 from compose.stack.commands import Project
-from compose.stack.errors import Failed
+from compose.stack.errors import Failed, Refused
 from compose.stack.observed import Container, Observed
 from compose.stack.release import ImageRecord, Release
 from compose.stack.request import StackRef
-from tasks.releases import KEEP, keep_images
-from tasks.stacks import keep_stack, resolve
+from tasks.releases import KEEP, find, keep_images, last, store
+from tasks.stacks import ResolvedStack, _named, keep_stack, resolve
 from tasks.work import JOURNAL
 
 
@@ -105,3 +105,44 @@ def test_a_kept_stack_follows_its_symbolic_link(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     keep_stack(home, "app", Project((str(current / "compose.yml"),), "app"))
     assert resolve(home, StackRef(stack="app")).project.files == (str(current / "compose.yml"),)
+
+
+def test_a_project_that_is_called_as_the_kept_stack_of_another_is_refused(tmp_path: Path) -> None:
+    """Both would have one chain of releases; our own stacks' names are taken, too."""
+    home = Home(tmp_path / "home")
+    keep_stack(home, "web", Project((str(tmp_path / "shop.yml"),), "shop"))
+    compose = tmp_path / "compose.yml"
+    compose.write_text("services: {}\n")
+    found = resolve(home, StackRef(files=[str(compose)]))
+    for name, owner in (("web", "shop"), ("light", "sutazai")):
+        with pytest.raises(Refused, match=f"{name} is the name of a kept stack of another project, {owner}"):
+            _named(home, found, name)
+    assert _named(home, found, "shop").name == "web"
+    assert _named(home, found, "other").name == "other"
+
+
+def test_a_name_that_holds_releases_of_another_project_is_refused(tmp_path: Path) -> None:
+    """It was deployed from its files before; the same project may have its name again."""
+    home = Home(tmp_path / "home")
+    run: Any = Run(home.stack("p"), Images(set()))
+    store(run).append(release(), "services: {}\n", {})
+    with pytest.raises(Refused, match="releases of another project, p, are kept under this name"):
+        keep_stack(home, "p", Project((str(tmp_path / "shop.yml"),), "shop"))
+    keep_stack(home, "p", Project((str(tmp_path / "p.yml"),), "p"))
+
+
+def test_releases_of_another_project_are_never_brought_back(tmp_path: Path) -> None:
+    """A stack whose project got another name goes on with releases of its own."""
+    run: Any = Run(tmp_path, Images(set()))
+    run.found = ResolvedStack("s", Project(("f",), "p"), tmp_path, None, {})
+    for project in ("p", "old", "p"):
+        store(run).append(release().model_copy(update={"project": project}), "services: {}\n", {})
+    assert find(run, None).number == 1
+    with pytest.raises(Refused, match="release 2 is of another project, old; this is p"):
+        find(run, 2)
+    run.name = "old"
+    latest = last(run)
+    assert latest is not None
+    assert latest.number == 2
+    run.name = "new"
+    assert last(run) is None
