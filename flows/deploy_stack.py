@@ -33,7 +33,7 @@ from tasks.images import get_images
 from tasks.planning import make_plan, scope_of
 from tasks.preflight_gate import after_images, before_anything, explain_refusal, first_start_secrets
 from tasks.prepare import integrate, prepare_directories, repair_leftovers
-from tasks.releases import draft, give_back, keep_images, last, record
+from tasks.releases import draft, give_back, keep_images, last, record, within
 from tasks.stacks import load_stack, redactor_for, resolve
 from tasks.work import Work
 
@@ -103,7 +103,7 @@ def finish(
     if report.failed and work.rolls_back and previous is not None:
         return undo(work, report, previous, steps.runner)
     if not report.failed:
-        report = settle(work, report, accepted)
+        report = settle(work, report, accepted, scope)
     return report.model_copy(update={"phases": {**report.phases, **steps.seconds}})
 
 
@@ -207,14 +207,20 @@ def headline(outcomes: dict[str, ServiceReport], plan: Plan, seconds: float) -> 
     return f"{len(plan.changes)} of {len(outcomes)} services changed, {proven} ({seconds:.1f} s)"
 
 
-def settle(work: Work, report: DeployReport, accepted: tuple[str, ...], of: Release | None = None) -> DeployReport:
+def settle(
+    work: Work,
+    report: DeployReport,
+    accepted: tuple[str, ...],
+    scope: frozenset[str],
+    of: Release | None = None,
+) -> DeployReport:
     """Record a release of what runs now, unless it is what the last one recorded."""
     health = {
         o.service: Health(state=o.state, proof=work.redactor.text(o.proof), seconds=o.seconds)
         for o in report.outcomes.values()
     }
     kind = "rollback" if of else "deploy"
-    made = draft(work, kind, health, accepted, of.number if of else None)  # type: ignore[arg-type]
+    made = within(work, draft(work, kind, health, accepted, of.number if of else None), scope)  # type: ignore[arg-type]
     latest = last(work)
     if latest is not None and latest.content() == made[0].content():
         return report.model_copy(update={"release": latest.number})
@@ -252,10 +258,11 @@ def bring_back(work: Work, release: Release, runner: Runner) -> DeployReport:
         work.say("rollback", f"today's {name} is used; it differs from release {release.number}")
     then = reopened(replace(work, found=found, cli=cli))
     repair_leftovers(then)
-    plan = make_plan(then, scope_of(then, []))
+    scope = scope_of(then, [])
+    plan = make_plan(then, scope)
     report = apply(then, plan, runner).model_copy(update={"kind": "rollback"})
     if not report.failed:
-        report = settle(then, report, (), release)
+        report = settle(then, report, (), scope, release)
     work.journal("rollback", "end", release=release.number, exit=int(report.exit_code))
     return report
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from compose.stack.commands import Project
 from compose.stack.errors import OpsError, Refused
 from compose.stack.redact import hide
 from compose.stack.release import SCHEMA, Health, ImageRecord, Release, changed_secrets, kept_images
-from compose.stack.sealing import PREFIX, PutBack, passed_through, profiles_of, put_back, take_out
+from compose.stack.sealing import PREFIX, PutBack, merged, passed_through, profiles_of, put_back, take_out
 from compose.stack.service import Service, Stack
 from compose.stack.variables import env_file_text, names_used
 from tasks.stacks import ResolvedStack
@@ -144,6 +144,26 @@ def _images(work: Work) -> dict[str, ImageRecord]:
                 reference=service.image, id=str(inspected["Id"]), digests=digests, built_here=not digests
             )
     return found
+
+
+def within(
+    work: Work, made: tuple[Release, str, dict[str, str]], scope: Collection[str]
+) -> tuple[Release, str, dict[str, str]]:
+    """What was deployed, where that was not everything: the other services stay as they were recorded before."""
+    release, flat, sources = made
+    if set(work.stack.services) <= set(scope):
+        return made
+    before = last(work)
+    then = ""
+    if before is not None:
+        file = store(work).directory(before.number) / FLAT
+        then = file.read_text(encoding="utf-8") if before.schema_version == SCHEMA else flat
+    whole = merged(flat, then, scope)
+    deployed, recorded = names_used(merged(flat, "", scope)), before.secrets if before else {}
+    today = {name: release.secrets[name] for name in deployed if name in release.secrets}
+    secrets = release.secrets | recorded | today
+    kept = {name: secrets[name] for name in names_used(whole) if name in secrets}
+    return release.within(scope, before).model_copy(update={"secrets": kept}), whole, sources
 
 
 def record(work: Work, made: tuple[Release, str, dict[str, str]]) -> Release:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,9 +73,24 @@ class Release(BaseModel):
 
     @property
     def restorable(self) -> bool:
-        """False for the first form, and for a stack that was only observed, of files that are not known."""
-        return self.schema_version == SCHEMA and (
-            self.kind != "observed" or set(self.images) <= set(self.services)
+        """False for the first form, and where a service was only observed, of files that are not known."""
+        return self.schema_version == SCHEMA and set(self.images) <= set(self.services)
+
+    def within(self, scope: Collection[str], before: Release | None) -> Release:
+        """The record of a deployment of some services; the others are as the release before has them.
+
+        Args:
+            scope: The services that were deployed.
+            before: The release before; without one, nothing is known of the others.
+        """
+
+        def of(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+            others = {name: value for name, value in then.items() if name not in scope}
+            return others | {name: value for name, value in now.items() if name in scope}
+
+        parts = ("images", "config_files", "services", "health")
+        return self.model_copy(
+            update={part: of(getattr(self, part), getattr(before, part) if before else {}) for part in parts}
         )
 
     def sealed(self) -> Release:

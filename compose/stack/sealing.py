@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,6 +143,40 @@ def take_out(flat: str, redactor: Redactor, keyed_hash: Callable[[str], str]) ->
     if not changed and not absent:
         return flat
     return _text({**body, "services": services | absent})
+
+
+def merged(now: str, then: str, scope: Collection[str]) -> str:
+    """The file of a deployment of some services: the others are as the file before has them, or not there.
+
+    Args:
+        now: The project's file today.
+        then: That of the release before; empty when there is none.
+        scope: The services that were deployed.
+    """
+    new, old = (yaml.load(text, Loader=LOADER) or {} for text in (now, then))
+    deployed = {name: body for name, body in _section(new, "services").items() if name in scope}
+    named = {
+        name: body for name, body in _section(new, "services").items() if ABSENT in (body.get("profiles") or ())
+    }
+    others = {name: body for name, body in _section(old, "services").items() if name not in scope}
+    whole = {**old, **new, "services": {**named, **others, **deployed}}
+    for section in ("networks", "volumes", "configs", "secrets"):
+        wanted = {name for body in deployed.values() for name in _referred(body.get(section))}
+        before = {name: body for name, body in _section(old, section).items() if name not in wanted}
+        if entries := {**_section(new, section), **before}:
+            whole[section] = entries
+    return _text(whole)
+
+
+def _section(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return dict(body.get(name) or {})
+
+
+def _referred(entries: Any) -> set[str]:
+    """The names that a service's networks, volumes, configs or secrets refer to, as Compose renders them."""
+    if isinstance(entries, Mapping):
+        return set(entries)
+    return {str(entry.get("source") if isinstance(entry, Mapping) else entry) for entry in entries or ()}
 
 
 def _parts(value: str) -> Iterator[tuple[str, bool]]:

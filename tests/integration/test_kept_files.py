@@ -22,7 +22,7 @@ from compose.stack.errors import Refused
 from compose.stack.release import Release
 from compose.stack.request import StackRef
 from flows.deploy_stack import open_work
-from tasks.releases import draft, give_back, store
+from tasks.releases import draft, give_back, store, within
 from tasks.work import Work
 from tests.projects import PROJECTS, ComposeProject
 
@@ -267,6 +267,21 @@ def test_a_rollback_can_be_rolled_back_to(tmp_path: Path) -> None:
     flat = draft(again, "rollback", {}, of=release.number)[1]
     assert yaml.safe_load(flat) == yaml.safe_load((store(work).directory(release.number) / FLAT).read_text())
     assert "canary" not in flat
+
+
+def test_a_deployment_of_some_services_comes_back_as_it_was(tmp_path: Path) -> None:
+    """The others with the file that they were deployed from."""
+    text = "services: {a: {image: 'x:${TAG}', environment: {P: '${A_TOKEN}'}}, b: {image: 'y:${TAG}'}}"
+    kept = write(tmp_path, {"compose.yml": text, ".env": "TAG=1\nA_TOKEN=one1\n"})
+    kept.release()
+    (tmp_path / "project" / ".env").write_text("TAG=2\nA_TOKEN=one1\n")
+    work = kept.work()
+    release = store(work).append(*within(work, draft(work, "deploy", {}), {"a"}))
+    project, cli = kept.back(release)
+    services = cli.render(project)["services"]
+    assert {name: body["image"] for name, body in services.items()} == {"a": "x:2", "b": "y:1"}
+    assert services["a"]["environment"] == {"P": "one1"}
+    assert set(release.secrets) == {"A_TOKEN"}
 
 
 def test_a_release_of_an_earlier_form_is_refused_by_name(tmp_path: Path) -> None:

@@ -168,6 +168,35 @@ def test_images_of_the_last_releases_are_kept(lab: Lab) -> None:
     assert [images.present(one) for one in ids] == [False, False, True, True, True, True, True]
 
 
+def test_only_what_was_deployed_is_recorded(lab: Lab) -> None:
+    """A file of another service that changed before `--only` is still a change for the next deployment."""
+    text = """
+services:
+  app: {image: ops-test/busybox:1, init: true, command: sleep 3600, environment: {LEVEL: "1"}}
+  web:
+    image: ops-test/busybox:1
+    init: true
+    command: sleep 3600
+    volumes: ["./web.conf:/web.conf:ro"]
+"""
+    here = lab.scratch("only", text, {"web.conf": "one\n"})
+    assert lab.deploy(here).release == 1
+    first = identities(here.name)
+    edit(here, 'LEVEL: "1"', 'LEVEL: "2"')
+    Path(here.path("web.conf")).write_text("two\n")
+    assert lab.deploy(here, only=["app"]).release == 2
+    second = identities(here.name)
+    assert second["t-only-web-1"] == first["t-only-web-1"]
+    assert second["t-only-app-1"] != first["t-only-app-1"]
+    one, two = store(lab, here).all()
+    assert two.config_files == one.config_files
+    assert lab.deploy(here).release == 3
+    third = identities(here.name)
+    assert third["t-only-web-1"] != second["t-only-web-1"]
+    assert third["t-only-app-1"] == second["t-only-app-1"]
+    assert lab.deploy(here).release == 3, "nothing to do"
+
+
 def test_a_changed_record_is_noticed(lab: Lab) -> None:
     """The chain proves itself: a record that was changed refuses, by number."""
     here = lab.take(RELEASING)

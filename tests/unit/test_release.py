@@ -22,6 +22,7 @@ from compose.stack.roles import Role
 from compose.stack.sealing import (
     candidates,
     fits,
+    merged,
     passed_through,
     profiles_of,
     put_back,
@@ -348,3 +349,54 @@ def test_services_that_differ_in_case_keep_their_own_images(monkeypatch: pytest.
     made = SimpleNamespace(project="p", number=3, images=images)
     releases.keep_images(SimpleNamespace(engine=engine), made)  # type: ignore[arg-type]
     assert tags == {"sutazai-ops-keep/p:Web-r3": "1", "sutazai-ops-keep/p:web-r3": "2"}
+
+
+def test_a_deployment_of_some_services_records_those() -> None:
+    """The others stay as they were deployed: their files are still a change for the next deployment."""
+
+    def of(version: str, *names: str) -> Release:
+        every = {name: f"{name}{version}" for name in names}
+        return Release(
+            number=1, kind="deploy", created="x", project="p", services={k: {"v": v} for k, v in every.items()},
+            images={k: ImageRecord(reference=k, id=v) for k, v in every.items()},
+            config_files={k: {"/f": v} for k, v in every.items()},
+        )  # fmt: skip
+
+    both = of("2", "app", "nginx", "new").within({"app"}, of("1", "app", "nginx"))
+    assert both.config_files == {"app": {"/f": "app2"}, "nginx": {"/f": "nginx1"}}
+    assert {name: image.id for name, image in both.images.items()} == {"app": "app2", "nginx": "nginx1"}
+    assert both.services == {"app": {"v": "app2"}, "nginx": {"v": "nginx1"}}
+    assert both.restorable
+    first = of("1", "app", "nginx").within({"app"}, None)
+    assert (set(first.services), set(first.images)) == ({"app"}, {"app"})
+    seen = of("1", "app", "nginx").model_copy(update={"services": {}})
+    assert not of("2", "app", "nginx").within({"app"}, seen).restorable, "nobody knows what nginx was made of"
+
+
+def test_the_file_of_a_deployment_of_some_services() -> None:
+    """Each service with the configuration, networks and volumes that it was deployed with."""
+    then = """
+name: p
+services:
+  app: {image: 'a:1', depends_on: {tool: {required: false}}}
+  nginx: {image: 'n:1', configs: [{source: c}], secrets: [{source: s}], profiles: [web]}
+  tool: {image: ops-absent, profiles: [ops-absent]}
+configs: {c: {content: one}, d: {content: one}}
+"""
+    now = """
+name: p
+services:
+  app: {image: 'a:2', configs: [{source: d}], networks: {n: null}, depends_on: {other: {required: false}}}
+  nginx: {image: 'n:2', configs: [{source: c}]}
+  new: {image: x}
+  other: {image: ops-absent, profiles: [ops-absent]}
+configs: {c: {content: two}, d: {content: two}}
+networks: {n: {}}
+"""
+    body = yaml.safe_load(merged(now, then, {"app"}))
+    assert {name: one["image"] for name, one in body["services"].items()} == {
+        "app": "a:2", "nginx": "n:1", "tool": "ops-absent", "other": "ops-absent",
+    }  # fmt: skip
+    assert body["configs"] == {"c": {"content": "one"}, "d": {"content": "two"}}
+    assert body["networks"] == {"n": {}}
+    assert set(yaml.safe_load(merged(now, "", {"app"}))["services"]) == {"app", "other"}
