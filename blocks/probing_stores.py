@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from blocks.credentials import Read, postgres_login, redis_passwords
 from compose.stack.observed import Container
@@ -63,7 +65,13 @@ def _redis(probe: RedisProbe, host: str, container: Container, read: Read, limit
 
 def _ping(probe: RedisProbe, host: str, password: str | None, limit: float) -> Answer:
     client = redis.Redis(
-        host, probe.port, password=password, protocol=2, socket_timeout=limit, socket_connect_timeout=CONNECT
+        host,
+        probe.port,
+        password=password,
+        protocol=2,
+        socket_timeout=limit,
+        socket_connect_timeout=CONNECT,
+        retry=Retry(NoBackoff(), 0),  # it would try a refused password again and again, for seconds
     )
     try:
         client.ping()

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from blocks.credentials import redis_passwords
 from blocks.reaching import Place
@@ -75,6 +77,7 @@ def _let_in(trip: RoundTrip, place: Place, known: tuple[str, ...]) -> Any:
             socket_timeout=trip.within,
             socket_connect_timeout=CONNECT,
             client_name="ops-verify",
+            retry=Retry(NoBackoff(), 0),
         )
         try:
             client.ping()
