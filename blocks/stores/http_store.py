@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from blocks.reaching import reach
 from blocks.stores.containers import Asked
 from compose.stack.errors import Failed
 
@@ -71,15 +72,17 @@ class HttpStore:
 
 
 def base_of(asked: Asked, port: int, prefix: str = "") -> str:
-    """The address of a container's port.
+    """The address of a container's port: its own, else where the port is published on this machine.
 
     Raises:
-        Failed: It has no address of its own.
+        Failed: It has no address of its own, or none that is reachable from here.
     """
-    if not asked.container.address:
+    place = reach(asked.container, port, published=True)
+    if place is None or not place.host_answers:
+        what = "it has no address of its own" if place is None else f"port {port} is not reachable from here"
         raise Failed(
-            "it has no address of its own, and its interface speaks HTTP only",
+            f"{what}, and its interface speaks HTTP only",
             where=asked.container.name,
             next="give it a network, or save its volume stopped: x-ops.backup.kind: volume",
         )
-    return f"http://{asked.container.address}:{port}{prefix.rstrip('/')}"
+    return f"http://{place}{prefix.rstrip('/')}"

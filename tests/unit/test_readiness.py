@@ -24,6 +24,8 @@ from blocks.home import Home
 from blocks.integration import chroma
 from blocks.probing import ask, declared_argv
 from blocks.reaching import Place, reach
+from blocks.stores.containers import Asked
+from blocks.stores.http_store import base_of
 from blocks.working import Scene, prove
 from compose.stack.catalogue import Catalogue
 from compose.stack.commands import Project
@@ -326,12 +328,16 @@ class RedisServer:
     """Speaks enough of Redis to ask for a password."""
 
     def __init__(self, password: str) -> None:
+        self.tried: list[str] = []
+        server = self
+
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 allowed = not password
                 while line := self.rfile.readline():
                     words = [self.rfile.readline() and self.rfile.readline().strip() for _ in range(int(line[1:]))]
                     if words[0].upper() == b"AUTH":
+                        server.tried.append(words[-1].decode())
                         allowed = words[-1].decode() == password
                         said = b"+OK\r\n" if allowed else b"-WRONGPASS invalid username-password pair\r\n"
                     else:
@@ -376,6 +382,17 @@ def test_a_redis_is_asked_with_the_password_that_its_container_knows(
         assert [found.mark for found in verified(stack, engine, Level.READY)] == [mark]
     finally:
         server.close()
+
+
+def test_a_password_that_is_refused_is_tried_once() -> None:
+    """Not again and again for seconds, while a service is waited for."""
+    server = RedisServer("pw123456")
+    try:
+        asked = container(environment={"REDIS_PASSWORD": "wrong"})
+        assert not ask(RedisProbe(server.port, strict=True), asked, FakeEngine().run_in).ok
+    finally:
+        server.close()
+    assert server.tried == ["wrong"]
 
 
 FILES = {"POSTGRES_USER_FILE": "/x", "POSTGRES_PASSWORD_FILE": "/x", "POSTGRES_DB": "d"}
@@ -581,3 +598,13 @@ def test_a_guess_without_an_address_is_given_up_at_once(tmp_path: Path, monkeypa
     engine = FakeEngine(made)
     found = deployed(tmp_path, stack, engine)["redis"]
     assert (found.state, found.proof) == ("running", "not proven: it has no address of its own")
+
+
+def test_a_store_that_speaks_http_is_found_where_it_is_reached(no_way: None, web: Web) -> None:
+    """At its address, else where its port is published."""
+    door = cast("Engine", FakeEngine())
+    assert base_of(Asked(door, container()), web.port, "/x/") == f"http://127.0.0.1:{web.port}/x"
+    published = container(addresses={"n": "172.31.0.2"}, published={80: ("127.0.0.1", web.port)})
+    assert base_of(Asked(door, published), 80) == f"http://127.0.0.1:{web.port}"
+    with pytest.raises(Failed, match="no address of its own"):
+        base_of(Asked(door, container(addresses={})), web.port)
