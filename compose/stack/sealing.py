@@ -153,7 +153,7 @@ def merged(now: str, then: str, scope: Collection[str]) -> str:
         then: That of the release before; empty when there is none.
         scope: The services that were deployed.
     """
-    new, old = (yaml.load(text, Loader=LOADER) or {} for text in (now, then))
+    new, old = (load(text) or {} for text in (now, then))
     deployed = {name: body for name, body in _section(new, "services").items() if name in scope}
     named = {
         name: body for name, body in _section(new, "services").items() if ABSENT in (body.get("profiles") or ())
