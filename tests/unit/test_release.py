@@ -342,7 +342,10 @@ def test_services_that_differ_in_case_keep_their_own_images(monkeypatch: pytest.
     from tasks import releases
 
     tags: dict[str, str] = {}
-    engine = SimpleNamespace(tagged=lambda keep: dict(tags), tag=lambda image, tag: tags.update({tag: image}))
+    engine = SimpleNamespace(
+        tagged=lambda keep: dict(tags), tag=lambda image, tag: tags.update({tag: image}),
+        images=lambda ids: dict.fromkeys(ids, True),
+    )  # fmt: skip
     monkeypatch.setattr(releases, "store", lambda work: SimpleNamespace(all=list))
     monkeypatch.setattr(releases, "kept_images", lambda all_releases: {"1", "2"})
     images = {"Web": SimpleNamespace(id="1"), "web": SimpleNamespace(id="2")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -128,16 +129,21 @@ def nowhere() -> Engine:
     raise OpsError("no Docker engine answers")
 
 
+class Cli:
+    """A Compose whose files use no variables."""
+
+    environment = None
+
+    def values(self, _project: Project, _names: Sequence[str]) -> dict[str, str]:
+        """What env files say."""
+        return {}
+
+
 @pytest.mark.parametrize("connect", [Dying, silent, nowhere])
 def test_an_engine_that_goes_away_is_a_failure(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, connect: Any
 ) -> None:
     """Before it is asked, or between two questions: every service failed, and it is told."""
-
-    class Cli:
-        def flat(self, project: Project) -> str:
-            return ""
-
     found = ResolvedStack("shop", Project((str(tmp_path / "compose.yml"),)), home.stack("shop"), None, {})
     monkeypatch.setattr(verify, "open_stack", lambda *_: Opened(found, STACK, cast(Any, Cli())))
     verified = look(home, told := Told(), connect)
@@ -145,15 +151,11 @@ def test_an_engine_that_goes_away_is_a_failure(
     assert len(told.alerts) == 1
 
 
-def test_files_that_cannot_be_flattened_are_verified_all_the_same(
+def test_a_secret_of_the_environment_stays_hidden(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A variable in `extends.file` renders, but not with variables left as written: its secrets stay hidden."""
+    """Wherever the files use it, and whatever says it."""
     monkeypatch.setenv("DB_PASSWORD", "canary-in-a-command")
-
-    class Cli:
-        def flat(self, project: Project) -> str:
-            raise Refused("open ${DIR}/base.yml: no such file or directory")
 
     def leaking() -> Engine:
         raise OpsError("refused: canary-in-a-command")

@@ -87,20 +87,20 @@ def test_a_backup_that_changes_while_it_is_read_is_not_called_damaged(lab: Backu
     assert not list(target.list(lab.prefix(manifest.id)))
 
 
-def test_a_weaker_look_says_that_damage_is_known(lab: BackupLab) -> None:
+def test_a_weaker_look_says_that_damage_is_known(lab: BackupLab, tmp_path: Path) -> None:
     """The hashes fit, the rows are not those: that the hashes fit is no proof."""
     target = MemoryTarget()
     manifest = lab.backup({"memory": target})
     wrong = Verified(level="content", passed=False, problems=("table orders: its rows are not those",))
     lab.shelf(target).append_record(manifest.id, wrong)
-    found = _verified(_shelfful(lab.shelf(target)), manifest.id, VerifyBackupRequest(), NOBODY)
+    found = _verified(_shelfful(lab.shelf(target)), manifest.id, VerifyBackupRequest(), NOBODY, tmp_path / "i")
     assert found.problems == []
     assert "table orders" in found.unread[0]
     assert lab.shelf(target).facts(manifest.id).damaged == wrong.problems
 
 
 def test_the_bytes_are_on_record_though_the_engine_is_gone(
-    lab: BackupLab, monkeypatch: pytest.MonkeyPatch
+    lab: BackupLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The content is not proven, and not damaged."""
 
@@ -111,7 +111,7 @@ def test_the_bytes_are_on_record_though_the_engine_is_gone(
     target = MemoryTarget()
     manifest = lab.backup({"memory": target})
     request = VerifyBackupRequest(level="content")
-    found = _verified(_shelfful(lab.shelf(target)), manifest.id, request, NOBODY)
+    found = _verified(_shelfful(lab.shelf(target)), manifest.id, request, NOBODY, tmp_path / "i")
     assert (found.problems, found.unread) == ([], ["the engine does not answer"])
     facts = lab.shelf(target).facts(manifest.id)
     assert (facts.verified, facts.damaged) == ("bytes", ())
