@@ -65,9 +65,10 @@ def collect(work: Work, facts: Facts) -> Collected:
     secrets = set(_secret_paths(work))
     wanted = [*_sources(work), *configuration_binds(work.stack, facts), *_declared(work, "configs")]
     for path in dict.fromkeys([*map(_absolute, wanted), *secrets]):
+        if _covered(waived, path):
+            continue
         for file in _files(path, found.failed, apart):
-            if not _covered(waived if str(file) == path else apart, str(file)):
-                _take(work, found, file, path, secret=path in secrets)
+            _take(work, found, file, path, secret=path in secrets)
     for context in _contexts(work):
         if not _covered(waived, str(context)):
             _take_context(work, found, context, apart)
