@@ -18,6 +18,8 @@ from compose.stack.backup.manifest import Digest
 from compose.stack.errors import Failed
 
 log = logging.getLogger("ops.backup")
+FLUSHED = 1
+"""From this version on, files were flushed before they were read for it: what is older is read again."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, sha256 TEXT
@@ -154,6 +156,9 @@ def _opened(path: Path) -> sqlite3.Connection:
     base = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
     base.execute("PRAGMA journal_mode = WAL")
     base.execute("PRAGMA synchronous = NORMAL")
+    if base.execute("PRAGMA user_version").fetchone()[0] < FLUSHED:
+        base.execute("DROP TABLE IF EXISTS files")
+        base.execute(f"PRAGMA user_version = {FLUSHED}")
     base.executescript(SCHEMA)
     return base
 

@@ -8,6 +8,7 @@ import json
 import mmap
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 from contextlib import contextmanager
@@ -18,12 +19,13 @@ from typing import Any
 
 import pytest
 
-from blocks.backup.pool_index import Stamp
+from blocks.backup.pool_index import Known, PoolIndex, Stamp
 from blocks.backup.spool import copy_file
 from blocks.backup.trees import number_of
 from blocks.polling import poll
 from compose.stack.backup.component import Component, Kind, Manner, Place
 from compose.stack.backup.listing import parse_filed
+from compose.stack.backup.manifest import Digest
 from compose.stack.backup.runbook_kinds import _ATTRIBUTES
 from compose.stack.errors import Failed
 from tasks.backup.pooled import PooledProcedure
@@ -136,6 +138,22 @@ def test_a_file_is_flushed_before_it_is_read_and_not_when_it_is_known(volume, mo
     volume.stop = lambda: None
     volume.save()
     assert str(volume.root / "known") not in flushed
+
+
+def test_what_was_remembered_without_a_flush_is_forgotten(tmp_path) -> None:
+    """Blobs are still known: nothing is copied twice."""
+    path, stamp = tmp_path / "index.sqlite", Stamp(1, 2, 3, 4)
+    digest = Digest(sha256="a" * 64, bytes=1)
+    index = PoolIndex(path)
+    index.remember_file("one", stamp, "a" * 64)
+    index.remember_blob("place", "key", Known(digest))
+    index.close()
+    assert PoolIndex(path).hash_of("one", stamp) == "a" * 64
+    with sqlite3.connect(path) as base:
+        base.execute("PRAGMA user_version = 0")
+    index = PoolIndex(path)
+    assert (index.hash_of("one", stamp), index.blob("place", "key")) == (None, Known(digest))
+    index.close()
 
 
 class Disturbed:
