@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
+from functools import partial
 
 from compose.stack.backup.component import Kind, Manner
 from compose.stack.errors import Failed
@@ -30,13 +32,21 @@ def neo4j(saving: Saving) -> Procedure:
     return Neo4jProcedure(saving)
 
 
+def chroma(saving: Saving) -> Procedure:
+    """Its files; counted in the database that the server uses."""
+    component = saving.component
+    place = component.places[0].target if component.places else ""
+    below = posixpath.relpath(component.data, place) if component.data and place else "."
+    return ArchiveProcedure(saving, partial(looks.chroma, below=below))
+
+
 def _archived(look: looks.Look) -> Callable[[Saving], Procedure]:
     return lambda saving: ArchiveProcedure(saving, look)
 
 
 FILES: dict[Kind, Callable[[Saving], Procedure]] = {
     Kind.NEO4J: neo4j,
-    Kind.CHROMADB: _archived(looks.chroma),
+    Kind.CHROMADB: chroma,
     Kind.FAISS: _archived(looks.faiss),
     Kind.OLLAMA: OllamaProcedure,
     Kind.GRAFANA: _archived(looks.grafana),

@@ -14,6 +14,7 @@ from compose.stack.errors import Failed
 Look = Callable[[list[Path]], tuple[dict[str, Any], tuple[str, ...]]]
 """Looks into the copies: what they hold, and what a person should know."""
 GRAFANA_TABLES = ("dashboard", "data_source", "user", "org", "alert_rule", "library_element")
+CHROMA = "chroma.sqlite3"
 BIGGEST_RECORD = 1024 * 1024
 PIECE = 1024 * 1024
 
@@ -23,20 +24,30 @@ def nothing_more(_: list[Path]) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {}, ()
 
 
-def chroma(roots: list[Path]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Collections and their embeddings.
+def chroma(roots: list[Path], below: str = ".") -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Collections and their embeddings; another database in it, an old copy say, is archived and not looked into.
+
+    Args:
+        below: The server's data directory in the first root.
 
     Raises:
-        Failed: Its database is not whole.
+        Failed: Its database is not whole, or nobody can tell which of several is the server's.
     """
-    found = _files(roots, "chroma.sqlite3")
+    found = _files(roots, CHROMA)
     if not found:
         return {"collections": {}}, ("it holds no database yet",)
-    if len(found) > 1:
-        raise Failed(f"{len(found)} databases lie in it: {', '.join(str(p) for p in found)}", where="chromadb")
-    with opened(found[0]) as connection:
-        check_whole(connection, "chroma.sqlite3")
-        return chroma_contents(connection), ()
+    used = roots[0] / below / CHROMA
+    if used not in found:
+        depth = min(len(path.parts) for path in found)
+        used, *more = (path for path in found if len(path.parts) == depth)
+        if more:
+            names = ", ".join(_name(path, roots) for path in (used, *more))
+            raise Failed(f"nobody can tell which is the server's database: {names}", where="chromadb")
+    others = [_name(path, roots) for path in found if path != used]
+    with opened(used) as connection:
+        check_whole(connection, CHROMA)
+        notes = (f"archived, and not looked into: {', '.join(others)}",) if others else ()
+        return chroma_contents(connection), notes
 
 
 def grafana(roots: list[Path]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -105,6 +116,11 @@ def _files(roots: list[Path], pattern: str) -> list[Path]:
     """Files of a name below the roots; nothing is followed out of them."""
     found = [path for root in roots for path in ([root] if root.is_file() else root.rglob(pattern))]
     return sorted(path for path in found if path.is_file() and not path.is_symlink() and path.match(pattern))
+
+
+def _name(path: Path, roots: list[Path]) -> str:
+    """A file's path in its root."""
+    return str(next(path.relative_to(root) for root in roots if path.is_relative_to(root)))
 
 
 def _record(path: Path) -> dict[str, Any] | None:

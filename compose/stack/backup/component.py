@@ -68,6 +68,7 @@ class Component:
         container: Id of the container that is asked, for stores; empty otherwise.
         why: What told the kind and the manner, for the plan.
         options: What `x-ops.backup` says beyond that.
+        data: A store's data directory inside its container, as far as its files tell; empty where they do not.
         without: The online store in its place whose own files another component saves: they are left out.
         leaves: Sources of its places in which another component saves what is not its own.
     """
@@ -81,6 +82,7 @@ class Component:
     image: str = ""
     why: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
+    data: str = ""
     without: Kind | None = None
     leaves: tuple[str, ...] = ()
 

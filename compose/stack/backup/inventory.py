@@ -133,6 +133,7 @@ def _stores(stack: Stack, facts: Facts) -> tuple[list[Component], list[str]]:
                     name, kind, manner, stops or (name,), places, found.container.id,
                     found.container.image, f"its image looks like {role_of(service)}; {why}",
                     hint.model_dump(exclude_none=True, exclude={"waive"}),
+                    next((path for path in paths if places and covers(places[0].target, path)), ""),
                 )
             )  # fmt: skip
     return made, problems

@@ -258,6 +258,14 @@ def test_a_volume_in_memory_is_waived_by_name() -> None:
     assert all("memory" in waiver.reason for waiver in found.waived)
 
 
+def test_where_a_store_keeps_its_data_in_its_volume_is_known() -> None:
+    """Deeper than the volume is mounted, as its command says."""
+    stack = stack_of("services: {c: {image: 'chromadb/chroma:1.5.9', command: [run, --path, /srv/chroma]}}")
+    one = container("c", [volume("v", "/srv")], image="chromadb/chroma:1.5.9")
+    found = take_inventory(stack, facts_of(one)).named("c")
+    assert (found.data, found.places[0].target) == ("/srv/chroma", "/srv")
+
+
 def test_a_port_and_a_user_are_told_where_nothing_else_tells_them() -> None:
     """The procedures read them; a port that is none is refused with its key."""
     text = "services: {cache: {image: 'redis:7', x-ops: {backup: {port: PORT, user: boss}}}}"

@@ -43,6 +43,22 @@ def test_collections_are_counted_also_where_two_databases_have_one_of_the_same_n
     assert notes == ()
 
 
+def test_the_database_that_the_server_uses_is_counted_and_an_old_copy_is_archived_with_it(tmp_path):
+    """Where the file says that it lies; else the one that lies highest; Failed where nobody can tell."""
+    (tmp_path / "chroma").mkdir()
+    (tmp_path / "old/deep").mkdir(parents=True)
+    database(tmp_path / "old/chroma.sqlite3", "CREATE TABLE other (x)")
+    database(tmp_path / "old/deep/chroma.sqlite3", "CREATE TABLE other (x)")
+    database(tmp_path / "chroma/chroma.sqlite3", *CHROMA)
+    found, notes = looks.chroma([tmp_path], below="chroma")
+    assert found["collections"]["papers"]["count"] == 2
+    assert notes == ("archived, and not looked into: old/chroma.sqlite3, old/deep/chroma.sqlite3",)
+    with pytest.raises(Failed, match=r"which is the server's database: chroma/chroma.sqlite3, old/chroma.sqlite3"):
+        looks.chroma([tmp_path])
+    database(tmp_path / "chroma.sqlite3", *CHROMA)
+    assert looks.chroma([tmp_path])[0]["collections"]["papers"]["count"] == 2
+
+
 def test_a_chroma_without_data_is_no_failure(tmp_path):
     """It has not written anything yet: noted."""
     assert looks.chroma([tmp_path]) == ({"collections": {}}, ("it holds no database yet",))
