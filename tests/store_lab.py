@@ -67,7 +67,7 @@ def saving(
     made: Any, kind: Kind, place: Path, files: MemoryFiles | None = None, *, verify: Level = "none", **options: Any
 ) -> Saving:
     """What a procedure is given for a container that belongs to no stack."""
-    work: Any = SimpleNamespace(engine=Engine.connect())
+    work: Any = SimpleNamespace(engine=Engine.connect(), state=place / "state")
     component = Component(kind.value, kind, Manner.ONLINE, container=made.id, options=options)
     stopping: Any = None
     return Saving(work, component, files or MemoryFiles(), stopping, place, verify)

@@ -67,6 +67,8 @@ class Prometheus:
         Raises:
             Failed: It is still there.
         """
+        if not NAME.fullmatch(name):
+            raise Failed(f"{name!r} is no snapshot's name", where=self.store.asked.container.name)
         asked = self.store.asked
         code, said = asked.engine.run_in(asked.id, ("rm", "-rf", "--", self.place(name)), QUICK * 6)
         if code:

@@ -59,6 +59,10 @@ class Qdrant:
         """How many points a collection has now."""
         return int(self._result("POST", f"{_path(collection)}/points/count", {"exact": True})["count"])
 
+    def snapshots(self, collection: str) -> list[str]:
+        """The names of a collection's snapshots on the server."""
+        return [str(one["name"]) for one in self._result("GET", f"{_path(collection)}/snapshots")]
+
     def snapshot(self, collection: str) -> Snapshot:
         """Make a snapshot of a collection.
 

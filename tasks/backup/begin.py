@@ -30,6 +30,7 @@ from compose.stack.backup.order import rounds
 from compose.stack.backup.report import BackupReport, ComponentReport, TargetReport, headline
 from compose.stack.backup.request import BackupRequest
 from compose.stack.errors import Exit, Failed, OpsError, Refused
+from tasks.backup.leftovers import sweep_snapshots
 from tasks.backup.prepare import Prepared, spool_of
 from tasks.backup.progress import Progress
 from tasks.backup.saving import Saver, plain_errors
@@ -151,6 +152,7 @@ def begin(
     root = spool_of(work)
     sweep_spools(root)
     sweep_scratch(work.engine)
+    sweep_snapshots(work, prepared.inventory.components)
     with spool_directory(root, identifier) as spool:
         writer = BackupWriter(targets, identity.stack_id, identifier, recipients)
         pool = PoolWriter(writer, keyring, work.state / "pool-index.sqlite", reread=request.reread)

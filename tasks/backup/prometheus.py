@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
+from blocks.backup.snapshot_notes import SnapshotNotes
 from blocks.stores.content_reads import read_tar
 from blocks.stores.prometheus import Prometheus, prometheus
 from compose.stack.errors import OpsError
@@ -24,6 +25,7 @@ class PrometheusProcedure:
     def __init__(self, saving: Saving) -> None:
         self.saving = saving
         self.server: Prometheus | None = None
+        self.notes = SnapshotNotes(saving.work.state)
         self.name = ""
         self.series = 0
         self.moment: datetime | None = None
@@ -39,6 +41,7 @@ class PrometheusProcedure:
         self.series = self.server.series()
         self.moment = datetime.now(UTC)
         self.name = self.server.snapshot()
+        self.notes.write(component.name, [(self.name,)])
 
     def save(self) -> Saved:
         """Archive it.
@@ -70,11 +73,12 @@ class PrometheusProcedure:
         )
 
     def close(self) -> None:
-        """Remove the snapshot."""
+        """Remove the snapshot; one that cannot be removed stays noted, and the next backup does it."""
         if self.server is None or not self.name:
             return
         try:
             self.server.delete(self.name)
             self.name = ""
+            self.notes.write(self.saving.component.name, ())
         except OpsError as error:
             log.warning("%s", error)

@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from blocks.backup.snapshot_notes import SnapshotNotes
 from blocks.stores.qdrant import Qdrant, Snapshot, qdrant
 from compose.stack.backup import tools
 from compose.stack.backup.manifest import FileRecord
@@ -29,6 +30,8 @@ class QdrantProcedure:
         self.saving = saving
         self.server: Qdrant | None = None
         self.made: list[Snapshot] = []
+        self.stay: list[Snapshot] = []
+        self.notes = SnapshotNotes(saving.work.state)
         self.points: dict[str, tuple[int, int]] = {}
         self.aliases: list[dict[str, str]] = []
         self.moment: datetime | None = None
@@ -46,6 +49,7 @@ class QdrantProcedure:
         for name in self.server.collections():
             before = self.server.count(name)
             self.made.append(self.server.snapshot(name))
+            self._note()
             self.points[name] = (before, self.server.count(name))
 
     def save(self) -> Saved:
@@ -107,12 +111,19 @@ class QdrantProcedure:
         return stored(sink, path)
 
     def _delete(self, server: Qdrant, snapshot: Snapshot) -> None:
-        """Once; what cannot be deleted now is named in the log and stays."""
+        """Once; what cannot be deleted now is named in the log, and the next backup does it."""
         self.made.remove(snapshot)
         try:
             server.delete(snapshot)
         except Failed as error:
+            self.stay.append(snapshot)
             log.warning("snapshot %s of %s stays on the server: %s", snapshot.name, snapshot.collection, error)
+        self._note()
+
+    def _note(self) -> None:
+        """What is on the server, for whoever cleans up after us."""
+        there = [(one.collection, one.name) for one in (*self.made, *self.stay)]
+        self.notes.write(self.saving.component.name, there)
 
 
 def _file(snapshot: Snapshot) -> str:

@@ -16,6 +16,7 @@ from blocks.engine import Engine
 from blocks.polling import poll
 from compose.stack.backup.component import Kind
 from compose.stack.errors import Failed
+from tasks.backup.leftovers import sweep_snapshots
 from tasks.backup.procedure import Saved, Saving
 from tasks.backup.prometheus import PrometheusProcedure
 from tests.fakes.backup_files import MemoryFiles
@@ -88,6 +89,16 @@ def test_a_failure_leaves_no_snapshot(tmp_path: Path) -> None:
             save(given)
         assert snapshots(made) == ""
     assert not Engine.connect().client.containers.list(all=True, filters={"label": "org.sutazai.scratch"})
+
+
+def test_the_snapshot_of_a_killed_backup_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    """It was noted when it was made."""
+    with server("--web.enable-admin-api") as made:
+        given = saving(made, Kind.PROMETHEUS, tmp_path)
+        PrometheusProcedure(given).open()
+        assert snapshots(made)
+        sweep_snapshots(given.work, [given.component])
+        assert snapshots(made) == ""
 
 
 def test_without_the_admin_interface_it_says_so(tmp_path: Path) -> None:

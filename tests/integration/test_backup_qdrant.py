@@ -15,6 +15,7 @@ import pytest
 from blocks.polling import poll
 from compose.stack.backup.component import Kind
 from compose.stack.errors import Failed
+from tasks.backup.leftovers import sweep_snapshots
 from tasks.backup.procedure import Saved, Saving
 from tasks.backup.qdrant import QdrantProcedure
 from tests import images, simulators
@@ -123,6 +124,18 @@ def test_a_failure_leaves_no_snapshot_on_the_server(image: str, tmp_path: Path) 
             save(given)
         assert left(client) == []
     assert list(files.plain) == ["qdrant/aliases.json"]
+
+
+def test_snapshots_of_a_killed_backup_are_removed_by_the_next_one(image: str, tmp_path: Path) -> None:
+    """What it noted is deleted on the server; somebody's own snapshot is not."""
+    with server(image) as (made, client):
+        fill(client)
+        theirs = client.post("/collections/plain/snapshots?wait=true").json()["result"]["name"]
+        given = saving(made, Kind.QDRANT, tmp_path)
+        QdrantProcedure(given).open()
+        assert len(left(client)) > 1
+        sweep_snapshots(given.work, [given.component])
+        assert [one["name"] for one in left(client)] == [theirs]
 
 
 def test_bytes_that_differ_from_their_checksum_are_no_backup(
