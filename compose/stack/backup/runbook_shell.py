@@ -42,6 +42,13 @@ def services(component: ComponentRecord) -> str:
     return " ".join(Q(name) for name in component.services)
 
 
+def own_service(component: ComponentRecord) -> str:
+    """The service whose container is the store's own, whoever else writes its volume."""
+    told = [component.name] if component.name in component.services else []
+    return next(iter([*told, *(one.service for one in component.places[:1] if one.service), *component.services]),
+                component.name)  # fmt: skip
+
+
 def stop(component: ComponentRecord, manifest: Manifest) -> tuple[str, ...]:
     """Stop its services."""
     return (compose(manifest, "stop", services(component)),) if component.services else ()

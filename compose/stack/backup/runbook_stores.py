@@ -6,14 +6,14 @@ import posixpath
 from urllib.parse import quote
 
 from compose.stack.backup.manifest import ComponentRecord, Manifest
-from compose.stack.backup.runbook_shell import Q, Step, compose, data, named, rest, start, stop
+from compose.stack.backup.runbook_shell import Q, Step, compose, data, named, own_service, rest, start, stop
 
 SNAPSHOT = ".snapshot"
 
 
 def postgres(component: ComponentRecord, manifest: Manifest) -> list[Step]:
     """PostgreSQL: roles, then each database under its own name."""
-    inside = compose(manifest, "exec -T", Q(component.name), "sh -c")
+    inside = compose(manifest, "exec -T", Q(own_service(component)), "sh -c")
     told, port = component.fingerprint.get("user"), component.fingerprint.get("port")
     user = (f"-U {Q(str(told))}" if told else '-U "${POSTGRES_USER:-postgres}"') + (f" -p {port}" if port else "")
     globals_ = [
