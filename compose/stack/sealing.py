@@ -111,15 +111,14 @@ def take_out(flat: str, redactor: Redactor, keyed_hash: Callable[[str], str]) ->
         redactor: Knows the secrets.
     """
     body = load(flat) or {}
-    secrets = re.compile("(" + "|".join(map(re.escape, sorted(redactor.values, key=len, reverse=True))) + ")")
     changed = False
 
-    def replaced(value: Any, way: Way) -> Any:
+    def replaced(value: Any, way: Way, secrets: re.Pattern[str]) -> Any:
         nonlocal changed
         if isinstance(value, Mapping):
-            return {name: replaced(item, (*way, name)) for name, item in value.items()}
+            return {name: replaced(item, (*way, name), secrets) for name, item in value.items()}
         if isinstance(value, list):
-            return [replaced(item, (*way, index)) for index, item in enumerate(value)]
+            return [replaced(item, (*way, index), secrets) for index, item in enumerate(value)]
         if not isinstance(value, str):
             return value
         made = "".join(
@@ -130,15 +129,17 @@ def take_out(flat: str, redactor: Redactor, keyed_hash: Callable[[str], str]) ->
 
     services = dict(body.get("services") or {})
     if redactor.values:
+        secrets = _any_of(redactor.values)
         for name, service in services.items():
             services[name] = {
-                key: value if key in IN_CLEAR else replaced(value, ("services", name, key))
+                key: value if key in IN_CLEAR else replaced(value, ("services", name, key), secrets)
                 for key, value in service.items()
             }
         for section, key in (("configs", "content"), ("volumes", "driver_opts")):
             for name, entry in (body.get(section) or {}).items():
-                if (entry or {}).get(key):
-                    entry[key] = replaced(entry[key], (section, name, key))
+                if value := (entry or {}).get(key):
+                    known = _any_of(redactor.values - _itself(value))
+                    entry[key] = replaced(value, (section, name, key), known)
     absent = {name: {"image": ABSENT, "profiles": [ABSENT]} for name in _left_out(services)}
     if not changed and not absent:
         return flat
@@ -166,6 +167,16 @@ def merged(now: str, then: str, scope: Collection[str]) -> str:
         if entries := {**_section(new, section), **before}:
             whole[section] = entries
     return _text(whole)
+
+
+def _any_of(secrets: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("(" + ("|".join(map(re.escape, sorted(secrets, key=len, reverse=True))) or "(?!)") + ")")
+
+
+def _itself(content: object) -> frozenset[str]:
+    """A config of several lines is a file: the secrets in it are hidden, not the whole of it."""
+    text = str(content).strip()
+    return frozenset({text, text.replace("$$", "$")}) if "\n" in text else frozenset()
 
 
 def _section(body: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -280,6 +291,8 @@ def put_back(
 
 
 def _in_place(text: str, name: str, way: Way, today: Any) -> str | None:
+    if way[0] != "services":
+        return None
     for step in way:
         if isinstance(step, int) or not isinstance(today, Mapping):
             return None  # the third word of a command may be anything today

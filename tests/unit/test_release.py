@@ -403,3 +403,15 @@ networks: {n: {}}
     assert body["configs"] == {"c": {"content": "one"}, "d": {"content": "two"}}
     assert body["networks"] == {"n": {}}
     assert set(yaml.safe_load(merged(now, "", {"app"}))["services"]) == {"app", "other"}
+
+
+def test_an_inline_config_of_several_lines_is_kept_as_a_file() -> None:
+    """A rollback has to bring it back; secrets in it are hidden, and one of a single line: it may be a token."""
+    many, one = "listen = 80\npassword = hunter2\n", "a-token-1234"
+    flat = yaml.safe_dump({"services": {}, "configs": {"m": {"content": many}, "o": {"content": one}}})
+    kept = sealed(flat, "hunter2", many.strip(), one)
+    body = yaml.safe_load(kept)["configs"]
+    assert body["m"]["content"].startswith("listen = 80\npassword = ${OPS_LITERAL_")
+    assert body["o"]["content"].startswith("${OPS_LITERAL_")
+    today = {"configs": {"o": {"content": "another-token"}}}
+    assert put_back(kept, today, ["hunter2"], keyed).gone == ("configs.o.content",), "another one is not that one"
