@@ -24,6 +24,8 @@ ABSENT = "ops-absent"
 DOCKERS_OWN = re.compile(r"^(COMPOSE_|DOCKER_|BUILDX_|BUILDKIT_|SSH_AUTH_SOCK$)|^" + PREFIX)
 SPLIT = ("command", "entrypoint", "test")
 """Keys whose text Compose splits into words: a secret with a space in it becomes two."""
+NAMES = ("image", "name", "container_name", "source", "file", "context")
+"""Keys that say what is deployed, and where: a release has to know, whatever a variable is called."""
 IN_CLEAR = ("image", "networks", "depends_on", "volumes", "ports", "profiles")
 """Keys of a service that hold names, never secrets that somebody wrote."""
 VARIABLE = re.compile(r"(\$\$|\$\{[A-Za-z_][A-Za-z0-9_]*\})")
@@ -67,7 +69,8 @@ def token(name: str) -> str:
 def fits(rendered: Any, sealed: Any, values: Mapping[str, str], key: str = "") -> bool:
     """True when a render with tokens is the render itself as soon as the values are put back.
 
-    It is not where a value decides of the form: a port, a number, a path that may be a volume's name.
+    It is not where a value decides of the form (a port, a number, a path that may be a volume's name) or names
+    something.
 
     Args:
         values: Of each token.
@@ -87,6 +90,8 @@ def fits(rendered: Any, sealed: Any, values: Mapping[str, str], key: str = "") -
             and all(fits(one, other, values) for one, other in zip(rendered, sealed, strict=True))
         )
     if isinstance(sealed, str):
+        if key in NAMES and any(word in sealed for word in values):
+            return False
         for word, value in values.items():
             sealed = sealed.replace(word, value)
     return bool(rendered == sealed)

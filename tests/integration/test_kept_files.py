@@ -156,8 +156,10 @@ FILES: dict[str, dict[str, str]] = {
     },
     "secret names that are forms": {
         "compose.yml": "services: {w: {image: x, ports: ['${AUTH_PORT}:80'], volumes: ['${AUTH_DIR}:/a'], "
-        "environment: {DB_PASSWORD: '${DB_PASSWORD}', URL: 'http://u:${DB_PASSWORD}@h:${AUTH_PORT}'}}}",
-        ".env": "AUTH_PORT=18080\nAUTH_DIR=/srv/auth\nDB_PASSWORD=canary-pw",
+        "environment: {DB_PASSWORD: '${DB_PASSWORD}', URL: 'http://u:${DB_PASSWORD}@h:${AUTH_PORT}'}}, "
+        "r: {image: '${PRIVATE_REGISTRY}/x', secrets: [s]}}\nsecrets: {s: {file: '${SECRETS_DIR}/pw'}}",
+        ".env": "AUTH_PORT=18080\nAUTH_DIR=/srv/auth\nDB_PASSWORD=canary-pw\nPRIVATE_REGISTRY=here.example\n"
+        "SECRETS_DIR=/etc/secrets",
     },
     "texts that look like numbers": {
         "compose.yml": "services: {w: {image: x, environment: {A: '1e3', B: '0o17', C: 'y', D: '0123', "

@@ -303,6 +303,7 @@ def test_a_variable_stands_only_where_its_value_decides_of_nothing() -> None:
     assert fits({"e": ["x a b", 1]}, {"e": [f"x {one}", 1]}, values)
     assert fits({"command": ["run", "a", "b"]}, {"command": ["run", one]}, values), "words are split afterwards"
     assert not fits({"p": 80}, {"p": two}, values)
+    assert not fits({"image": "a b/x"}, {"image": f"{one}/x"}, values), "a release knows its images"
     assert not fits({"a b": 1}, {one: 1}, values), "Compose fills no keys in"
     assert not fits({"v": {"type": "bind"}}, {"v": {"type": "volume", "source": one}}, values)
     assert not fits(["a", "b"], [one], values)
