@@ -98,7 +98,7 @@ class Nodes:
         """The services that are replaced with it, because they live in its namespaces."""
         if step.action is not Action.RECREATE:
             return ()
-        replaced = {other.service for other in self.plan.changes if other.action is Action.RECREATE}
+        replaced = (other.service for other in self.plan.changes if other.action is Action.RECREATE)
         return tuple(name for name in replaced if step.service in self.work.stack[name].shares_with)
 
     def _await(self, step: Step) -> Callable[[], Proof]:
