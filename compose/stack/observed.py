@@ -151,16 +151,17 @@ def _addresses(networks: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, s
     return {name: entry.get("IPAddress") or six[name] for name, entry in entries.items()}, six
 
 
+LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
 def _published(ports: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
     """Where each TCP port is reached on this machine; one on every address is, at the loopback one."""
     found: dict[int, tuple[str, int]] = {}
     for name, bindings in ports.items():
         inside, _, protocol = name.partition("/")
-        for binding in bindings or () if protocol == "tcp" else ():
-            host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(
-                binding.get("HostIp") or "", binding.get("HostIp")
-            )
-            found.setdefault(int(inside), (str(host), int(binding["HostPort"])))
+        for binding in (one for one in bindings or () if protocol == "tcp" and one.get("HostPort")):
+            host = str(binding.get("HostIp") or "")
+            found.setdefault(int(inside), (LOOPBACK.get(host, host), int(binding["HostPort"])))
     return found
 
 

@@ -570,7 +570,7 @@ def test_integration_says_what_to_do_where_no_way_leads_to_a_service(no_way: Non
 def test_where_ports_are_published() -> None:
     """TCP ports with their host and port; an engine elsewhere publishes nothing on this machine."""
     twice = [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8081"}]
-    ports = {"80/tcp": twice, "53/udp": None}
+    ports = {"80/tcp": twice, "81/tcp": [{"HostIp": "", "HostPort": ""}], "53/udp": None}
     raw = {"Id": "c", "NetworkSettings": {"Ports": ports}}
     api = SimpleNamespace(inspect_container=lambda _: raw, base_url="http+docker://localhost")
     engine = Engine(SimpleNamespace(api=api))
