@@ -114,7 +114,7 @@ def _strangers(saving: Saving, place: Place, own: Own) -> tuple[tuple[Source, ..
         below = posixpath.relpath(path, place.target)
         inside = Place("layer", component.container, path, component.container, place.service)
         if path not in secret:
-            here = root / below if root else None
+            here = root / below if root and not (root / below).is_symlink() else None  # a link comes as it is
             sources.append(Source(engine, inside, here, image=component.image, below=below))
     return tuple(sources), secret
 

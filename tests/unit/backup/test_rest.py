@@ -77,6 +77,30 @@ def test_all_but_the_dump_is_archived_beside_it(volume: Path, tmp_path: Path) ->
     assert not list((tmp_path / "spool").iterdir())
 
 
+def test_a_link_in_the_volume_is_saved_as_a_link(
+    volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine gives it as it is; nothing of what it leads to is read."""
+    (volume / "current").symlink_to("/etc")
+    asked = []
+
+    @contextmanager
+    def stream(_: Any, container: str, path: str) -> Iterator[Iterator[bytes]]:
+        asked.append((container, path))
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            link = tarfile.TarInfo("current")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+            archive.addfile(link)
+        yield iter((out.getvalue(),))
+
+    monkeypatch.setattr("tasks.backup.sources.layer_stream", stream)
+    files = MemoryFiles()
+    rest.save_rest(saving(tmp_path / "spool", files))
+    assert ("current", "/etc") in members(files.plain["cache/rest.tar"])
+    assert asked == [("id", "/data/current")]
+
+
 def test_a_secret_does_not_lie_in_clear(volume: Path, tmp_path: Path) -> None:
     """Left out by name; all else is there."""
     files = MemoryFiles(sealed=False)

@@ -60,6 +60,14 @@ class Procedure:
         self._step("close")
 
 
+class Early(Procedure):
+    """One that does something before anybody stands still."""
+
+    def early(self) -> None:
+        """Do it."""
+        self._step("early")
+
+
 @dataclass
 class Scene:
     """A backup of some components, by procedures of the test's own."""
@@ -134,6 +142,20 @@ def test_nothing_is_opened_again_after_a_consistency_point(
     made = scene(monkeypatch, tmp_path, database, fixed=fixed, db=once).run()
     assert once.calls.count("open") == opened
     assert made.complete is not fixed
+
+
+def test_what_is_refused_early_is_not_opened_while_others_stand_still(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has failed by name; what only fails early is tried again in its turn."""
+    refused, late = Early({"early": [Refused("too many databases")]}), Early({"early": [Failed("not now")]})
+    here = scene(monkeypatch, tmp_path, DB, CONFIGURATION, db=refused, configuration=late)
+    for component in (DB, CONFIGURATION):
+        here.begun.saver.early(component, NOBODY)
+        here.begun._open(component, NOBODY)
+    made = here.run()
+    assert [error.split(".")[0] for error in made.errors] == ["db: too many databases"]
+    assert (refused.calls, late.calls) == (["early", "close"], ["early", "open", "save", "close"])
 
 
 def test_a_store_is_read_after_its_other_places_were_copied() -> None:
