@@ -163,7 +163,7 @@ class ComposeCli:
         done = cli.attempt(commands.config(project))
         if done.returncode:
             return None
-        sealed = _unescaped(load(done.stdout) or {})
+        sealed = self.understood(done.stdout)
         if not fits(rendered, sealed, {tokens[name]: known[name] for name in names}):
             return None
         return with_variables(done.stdout, names)

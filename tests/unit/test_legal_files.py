@@ -78,6 +78,18 @@ def test_whether_a_missing_directory_is_made(
     assert [mount.create_host_path for mount in stack["a"].mounts] == made
 
 
+def test_a_file_is_kept_whatever_compose_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both renders of a project are understood alike: one with tokens is no other project."""
+    text = rendered(", bind: {propagation: rslave}")
+
+    def attempt(self: ComposeCli, argv: tuple[str, ...], **_: Any) -> CompletedProcess[str]:
+        return CompletedProcess(argv, 0, "5.1.2\n" if "version" in argv else text, "")
+
+    monkeypatch.setattr(ComposeCli, "attempt", attempt)
+    cli, project = ComposeCli(), Project(("c.yml",))
+    assert cli.flat(project, cli.render(project), {"A_TOKEN": "x"}).text == text
+
+
 def test_nobodys_environment_changes_what_compose_prints_or_removes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress as JSON would empty the dry run, and orphans are never removed unasked."""
     monkeypatch.setenv("COMPOSE_PROGRESS", "json")
