@@ -256,10 +256,10 @@ def known_variables(project: Project, cli: ComposeCli) -> dict[str, str]:
     """Every variable that has a value: what Compose makes of the env files, under the environment."""
     default = Path(project.directory or Path(project.files[0]).parent) / ".env"
     given = {**os.environ, **(cli.environment or {})}
+    named = tuple(filter(None, given.get("COMPOSE_ENV_FILES", "").split(",")))
+    files = project.env_files or named or ((str(default),) if default.is_file() else ())
     names = {
-        name
-        for path in project.env_files or ((str(default),) if default.is_file() else ())
-        for name in dotenv.names(Path(path).read_text(encoding="utf-8", errors="replace"))
+        name for path in files for name in dotenv.names(Path(path).read_text(encoding="utf-8", errors="replace"))
     }
     return {**cli.values(project, sorted(names - set(given))), **given}
 

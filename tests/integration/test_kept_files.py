@@ -206,6 +206,18 @@ def test_env_files_come_back_as_containers_saw_them(name: str, tmp_path: Path) -
     assert cli.render(project) == was
 
 
+def test_env_files_that_only_the_environment_names_hold_no_less_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose reads them in the place of `.env`."""
+    text = "services: {w: {image: x, command: 'run ${A_TOKEN}'}}"
+    kept = write(tmp_path, {"compose.yml": text, "other.env": "A_TOKEN=canary-named\n"})
+    monkeypatch.setenv("COMPOSE_ENV_FILES", str(tmp_path / "project" / "other.env"))
+    release = kept.release()
+    assert set(release.secrets) == {"A_TOKEN"}
+    assert "canary" not in kept.written(release)
+
+
 def test_what_was_deployed_without_a_variable_comes_back_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
