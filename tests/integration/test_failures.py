@@ -10,6 +10,8 @@ import pytest
 
 from compose.stack.errors import Locked
 from compose.stack.report import DeployReport
+from tests import images
+from tests.addresses import free_subnet
 from tests.engine_state import containers, docker, identities
 from tests.lab import NETWORK, Lab, edit, project_words
 from tests.projects import ComposeProject
@@ -231,3 +233,32 @@ def test_images_gone_meanwhile_is_told(lab: Lab) -> None:
     said = first.communicate(timeout=60)[0]
     assert first.returncode == 1
     assert "removed" in said
+
+
+def test_a_container_that_cannot_be_made_is_its_own_services_failure(lab: Lab) -> None:
+    """Compose's words are in the report; only what depends on it is held up, and what was there is started."""
+    service = f"image: {images.BUSYBOX}, init: true, command: [sleep, '600']"
+    text = f"""
+services:
+  old: {{{service}}}
+  bad: {{{service}}}
+  after: {{{service}, depends_on: [bad]}}
+  web: {{{service}}}
+networks: {{default: {{ipam: {{config: [{{subnet: {free_subnet()}}}]}}}}}}
+"""
+    here = lab.scratch("t-not-made", text)
+    assert not lab.deploy(here, only=["old"]).failed
+    docker("stop", "-t", "0", f"{here.name}-old-1")
+    edit(here, "  bad: {", "  bad: {logging: {driver: ops-nothing}, ")
+    report = lab.deploy(here)
+    states = {name: outcome.state for name, outcome in report.outcomes.items()}
+    assert (states["bad"], states["after"]) == ("failed", "upstream failed")
+    assert "ops-nothing" in report.outcomes["bad"].reason
+    assert any("ops-nothing" in error for error in report.errors)
+    assert report.outcomes["web"].ok
+    assert report.outcomes["old"].ok
+    assert {one["Name"] for one in containers(here.name) if one["State"]["Running"]} == {
+        f"/{here.name}-old-1", f"/{here.name}-web-1",
+    }  # fmt: skip
+    edit(here, "logging: {driver: ops-nothing}, ", "")
+    assert not lab.deploy(here).failed
