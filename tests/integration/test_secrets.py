@@ -34,8 +34,11 @@ services:
       API_TOKEN: {CANARIES["written"]}
       DATABASE_URL: postgres://app:{CANARIES["url"]}@db/app
     secrets: [key]
-    healthcheck: {{test: [CMD-SHELL, "redis-cli -a ${{CACHE_PASSWORD}} ping"]}}
   waits:
+    image: {images.BUSYBOX}
+    depends_on: {{talks: {{condition: service_completed_successfully}}}}
+    healthcheck: {{test: [CMD-SHELL, "redis-cli -a ${{CACHE_PASSWORD}} ping"]}}
+  asks:
     image: {images.BUSYBOX}
     depends_on: {{talks: {{condition: service_completed_successfully}}}}
     x-ops: {{probe: {{exec: [redis-cli, -a, "${{CACHE_PASSWORD}}", ping]}}}}
