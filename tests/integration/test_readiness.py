@@ -6,7 +6,7 @@ import pytest
 
 from tests.addresses import free_subnet
 from tests.engine_state import docker, identities
-from tests.lab import Lab
+from tests.lab import Lab, project_words
 from tests.projects import ComposeProject
 
 pytestmark = pytest.mark.engine
@@ -62,7 +62,7 @@ def test_a_service_that_lets_only_itself_in_is_well_when_it_says_so(lab: Lab) ->
         "job": "done",
     }
     assert (again.exit_code, identities(project.name)) == (0, before)
-    verified = lab.ops("verify", "--level", "ready", "--file", project.path("compose.yml"))
+    verified = lab.ops("verify", "--level", "ready", *project_words(project))
     assert verified.returncode == 0, verified.stdout
 
 
