@@ -13,6 +13,8 @@ from compose.stack.probes import Answer, PostgresProbe, RedisProbe
 
 CONNECT = 1.0
 UNKNOWN = "it asks for a password that is not known here"
+ANSWERED = ("FATAL", "password")
+"""What only a PostgreSQL server makes the client say; anything else may have taken the connection."""
 STARTING = ("starting up", "shutting down", "not yet accepting", "recovery", "timeout", "closed")
 
 
@@ -45,7 +47,7 @@ def _postgres(probe: PostgresProbe, host: str, container: Container, read: Read)
         text = " ".join(str(error).split())
         if any(sign in text for sign in STARTING):
             return Answer(False, f"{probe}: {text[-200:]}")
-        if not probe.strict:
+        if not probe.strict and any(sign in text for sign in ANSWERED):
             return Answer(True, f"accepts connections (our own was refused: {text[-80:]})")
         if login.password is None and ("no password supplied" in text or "authentication failed" in text):
             return Answer(False, UNKNOWN, unproven=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from dataclasses import dataclass
 
+from blocks.sockets import has_way
 from compose.stack.observed import Container
 
 CONNECT = 1.0
-
-
 CLOSED = 9
 """Nobody listens on the discard port: a host that the network reaches refuses it at once."""
 
@@ -62,6 +62,8 @@ def reach(container: Container, port: int, *, published: bool = False) -> Place 
 
 
 def _connect(host: str, port: int) -> Place:
+    if not has_way(host):
+        return Place(host, port, OSError(errno.EHOSTUNREACH, "no route leads there from here"), host_answers=False)
     error = _try(host, port)
     if error is None or isinstance(error, ConnectionRefusedError):
         return Place(host, port, error)

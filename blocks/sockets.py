@@ -72,3 +72,30 @@ def routes(proc: Path = PROC) -> tuple[Route, ...]:
             subnet = f"{_address(fields[1])}/{_address(fields[7])}"
             found.append(Route(str(ipaddress.ip_network(subnet, strict=False)), fields[0]))
     return tuple(found)
+
+
+def has_way(address: str, proc: Path = PROC) -> bool:
+    """Whether a route of this machine leads to an address: its own networks, or what somebody routed on purpose.
+
+    The default route does not count: what answers behind it, such as a proxy that takes every connection, is not
+    the container of this address. True where the kernel shows no routes.
+    """
+    wanted = ipaddress.ip_address(address)
+    if wanted.is_loopback:
+        return True
+    table = proc / ("net/route" if wanted.version == 4 else "net/ipv6_route")
+    try:
+        lines = table.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return True
+    return any(wanted in subnet for subnet in map(_subnet, lines) if subnet is not None and subnet.prefixlen)
+
+
+def _subnet(line: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """Where a line of the kernel's tables leads; None for its head."""
+    fields = line.split()
+    if len(fields) > 7 and len(fields[1]) == 8 and fields[0] != "Iface":
+        return ipaddress.IPv4Network(f"{_address(fields[1])}/{_address(fields[7])}", strict=False)
+    if len(fields) > 8 and len(fields[0]) == 32:
+        return ipaddress.IPv6Network((bytes.fromhex(fields[0]), int(fields[1], 16)), strict=False)
+    return None

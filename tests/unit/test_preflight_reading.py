@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from blocks.sockets import listeners, routes
+from blocks.sockets import has_way, listeners, routes
 from blocks.sources import kind_of, read_sources
 from compose.stack.commands import Project
 from compose.stack.preflight.sources import active, written
@@ -91,3 +91,20 @@ def test_the_kernels_tables(tmp_path: Path) -> None:
     assert [(one.address, one.port) for one in found] == [("127.0.0.1", 8080), ("::", 8082), ("127.0.0.1", 8083)]
     assert [(route.subnet, route.interface) for route in routes(tmp_path)] == [("10.213.0.0/16", "tun0")]
     assert listeners({8080}, proc=tmp_path / "none") == ()
+
+
+IPV6_ROUTES = """\
+fd000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001   br-1
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003   eth0
+"""  # noqa: E501
+
+
+def test_a_way_that_is_not_the_default_one(tmp_path: Path) -> None:
+    """Addresses of this machine's own networks, and those that somebody routed; all where no routes are shown."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/route").write_text(ROUTES)
+    (tmp_path / "net/ipv6_route").write_text(IPV6_ROUTES)
+    ways = {address: has_way(address, tmp_path) for address in ("10.213.7.9", "8.8.8.8", "fd00::7", "2001:db8::1")}
+    assert ways == {"10.213.7.9": True, "8.8.8.8": False, "fd00::7": True, "2001:db8::1": False}
+    assert has_way("127.0.0.1", tmp_path)
+    assert has_way("8.8.8.8", tmp_path / "none")

@@ -33,7 +33,7 @@ from compose.stack.errors import Failed
 from compose.stack.hints import ChromaNeeds
 from compose.stack.observed import Container, Observed, parse_container
 from compose.stack.plan import Evidence, Plan, decide
-from compose.stack.probes import Answer, ExecProbe, HttpProbe, PostgresProbe, Readiness, RedisProbe
+from compose.stack.probes import Answer, ExecProbe, HttpProbe, PostgresProbe, Readiness, RedisProbe, TcpProbe
 from compose.stack.redact import Redactor
 from compose.stack.report import ServiceReport
 from compose.stack.round_trips import HttpTrip
@@ -469,6 +469,7 @@ def test_every_address_is_tried_ipv6_too(web: Web, monkeypatch: pytest.MonkeyPat
 
     real = socket.create_connection
     monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
+    monkeypatch.setattr("blocks.reaching.has_way", lambda _: True)
     assert ask(HttpProbe(web.port), read, FakeEngine().run_in).detail.endswith("answered 400")
     assert list(dict.fromkeys(tried)) == ["fd00::2", "127.0.0.1"]
 
@@ -484,6 +485,7 @@ def no_way(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(address, *rest, **more)
 
     monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
+    monkeypatch.setattr("blocks.reaching.has_way", lambda _: True)
 
 
 AWAY_FROM_HERE = {"n": "172.31.0.2"}
@@ -519,6 +521,7 @@ def test_a_port_that_takes_no_connection_any_more_is_no_matter_of_the_network(
         raise ConnectionRefusedError(111, "refused") if address[1] == 9 else TimeoutError("timed out")
 
     monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
+    monkeypatch.setattr("blocks.reaching.has_way", lambda _: True)
     answer = ask(HttpProbe(80), container(), FakeEngine().run_in)
     assert (answer.ok, answer.reached, answer.silent) == (False, True, False)
 
@@ -608,3 +611,22 @@ def test_a_store_that_speaks_http_is_found_where_it_is_reached(no_way: None, web
     assert base_of(Asked(door, published), 80) == f"http://127.0.0.1:{web.port}"
     with pytest.raises(Failed, match="no address of its own"):
         base_of(Asked(door, container(addresses={})), web.port)
+
+
+def test_what_only_the_default_route_leads_to_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy behind it that takes every connection is no container: nothing is ready for that."""
+
+    def connect(*_: object, **__: object) -> socket.socket:
+        raise AssertionError("it was asked")
+
+    monkeypatch.setattr("blocks.reaching.socket.create_connection", connect)
+    monkeypatch.setattr("blocks.reaching.has_way", lambda _: False)
+    answer = ask(TcpProbe(80), container(), FakeEngine().run_in)
+    assert (answer.ok, answer.reached) == (False, False)
+    assert "no route" in answer.detail
+
+
+def test_who_is_no_postgresql_is_not_ready(web: Web) -> None:
+    """Whatever takes a connection and answers something else."""
+    answer = ask(PostgresProbe(web.port), container(), FakeEngine().run_in)
+    assert not answer.ok
