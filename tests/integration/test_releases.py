@@ -14,6 +14,7 @@ from compose.stack.report import DeployReport
 from compose.stack.request import StackRef
 from flows.rollback_stack import rollback_stack
 from tests import images
+from tests.addresses import free_subnet
 from tests.engine_state import Json, containers, differences, docker, identities, state_of
 from tests.lab import Lab, edit, project_words
 from tests.projects import ComposeProject
@@ -45,6 +46,11 @@ def next_version(here: ComposeProject, version: str) -> str:
 def store(lab: Lab, here: ComposeProject) -> ReleaseStore:
     """The stack's releases."""
     return ReleaseStore(lab.ops_home / "stacks" / here.name / "releases")
+
+
+def network() -> str:
+    """A network that nobody has."""
+    return f"networks: {{default: {{ipam: {{config: [{{subnet: {free_subnet()}}}]}}}}}}\n"
 
 
 def roll_back(lab: Lab, here: ComposeProject, release: int | None = None) -> DeployReport:
@@ -109,7 +115,7 @@ services:
       - "${T_DATA}/x:/short"
       - {type: bind, source: "${T_DATA}", target: /long}
 """
-    here = lab.scratch("paths", text)
+    here = lab.scratch("paths", text + network())
     env = Path(here.path(".env"))
     for place in ("data", "one/x", "two/x"):
         Path(here.path(place)).mkdir(parents=True)
@@ -179,7 +185,7 @@ services:
     command: sleep 3600
     volumes: ["./web.conf:/web.conf:ro"]
 """
-    here = lab.scratch("only", text, {"web.conf": "one\n"})
+    here = lab.scratch("only", text + network(), {"web.conf": "one\n"})
     assert lab.deploy(here).release == 1
     first = identities(here.name)
     edit(here, 'LEVEL: "1"', 'LEVEL: "2"')
