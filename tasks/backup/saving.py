@@ -111,6 +111,7 @@ class Saver:
                 with plain_errors():
                     record = self._record(component, self._tried(component), began)
             except OpsError as error:
+                error.what = self.work.redactor.text(error.what)  # Prefect keeps what is raised
                 self.reports[component.name] = self._failed(component, error, time.monotonic() - clock)
                 raise
             finally:

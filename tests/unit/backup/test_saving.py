@@ -115,6 +115,17 @@ def test_whatever_goes_wrong_the_backup_has_failed(
     assert broken.calls[-1] == "close"
 
 
+def test_no_secret_is_in_what_is_raised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Prefect keeps the error of a task: what a tool said of a password is hidden there as in the report."""
+    here = scene(
+        monkeypatch, tmp_path, CONFIGURATION, configuration=Procedure({"save": [Failed("no canary1")] * 2})
+    )
+    here.begun.work.redactor = Redactor(frozenset({"canary1"}))  # type: ignore[misc]
+    with pytest.raises(Failed) as raised:
+        here.begun.saver.save(CONFIGURATION)
+    assert "canary1" not in str(raised.value)
+
+
 def test_a_component_that_nobody_reported_on_is_not_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The report counts what there is a record of."""
     here = scene(monkeypatch, tmp_path, DB, CONFIGURATION)
