@@ -21,10 +21,12 @@ class PrefectApi:
     Args:
         port: TCP port on 127.0.0.1.
         auth: `user:password`.
+        limit: Seconds that one answer may take.
     """
 
     port: int
     auth: str
+    limit: float = 5
 
     def healthy(self) -> bool:
         """Whether the server answers that it is well."""
@@ -63,7 +65,7 @@ class PrefectApi:
         return json.loads(text) if text else None
 
     def _request(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.limit)
         try:
             token = base64.b64encode(self.auth.encode()).decode()
             connection.request(

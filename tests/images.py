@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 BUSYBOX = "t-bb:1"
@@ -51,12 +52,16 @@ def remove_made() -> None:
         subprocess.run(["docker", "image", "rm", _made.pop()], capture_output=True, check=False)
 
 
+@cache
 def _program() -> bytes:
     """The static busybox of Debian's package, from the machine's own package sources."""
     with tempfile.TemporaryDirectory(prefix="t-busybox-") as place:
         # apt's sandbox user cannot write here and apt says so on stderr; root does the download then
         subprocess.run(
-            ["apt-get", "download", "-qq", "busybox-static"], cwd=place, capture_output=True, check=True
+            ["apt-get", "download", "-qq", "-o", "Acquire::Retries=5", "busybox-static"],
+            cwd=place,
+            capture_output=True,
+            check=True,
         )
         (package,) = Path(place).glob("*.deb")
         subprocess.run(["dpkg", "-x", str(package), f"{place}/x"], check=True)

@@ -50,7 +50,7 @@ class OwnEngine:
         )  # fmt: skip
         with (self.place / "log").open("ab") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
-        until(lambda: self.docker("info", check=False).returncode == 0, 60, "the test's own engine answers")
+        until(lambda: self.docker("info", check=False).returncode == 0, 180, "the test's own engine answers")
 
     def stop(self) -> None:
         """Stop it as a package update does: its containers end with it."""

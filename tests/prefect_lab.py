@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,8 +72,8 @@ class PrefectLab:
 
     @property
     def api(self) -> PrefectApi:
-        """The server's API."""
-        return self.service.api
+        """The server's API; it runs beside much else here."""
+        return replace(self.service.api, limit=60)
 
     @property
     def url(self) -> str:

@@ -94,7 +94,7 @@ def moto_server() -> Iterator[S3Server]:
 def _running(kind: str, argv: tuple[str, ...], port: int) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: process.poll() is not None or _listens(port), 30, f"{kind} listens")
+        until(lambda: process.poll() is not None or _listens(port), 120, f"{kind} listens")
         assert process.poll() is None, f"{kind} ended with {process.returncode}"
         yield process
     finally:

@@ -62,7 +62,7 @@ class Machine:
         if self.systemd:
             subprocess.run(["docker", "image", "rm", WITH_SYSTEMD], capture_output=True)
 
-    def run(self, *words: str, check: bool = True, limit: float = 1200) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, check: bool = True, limit: float = 3000) -> subprocess.CompletedProcess[str]:
         """Run a command in it."""
         given = [word for name in PASSED_ON if os.environ.get(name) for word in ("-e", name)]
         done = subprocess.run(

@@ -64,7 +64,7 @@ def submitted(page: Browser, lab: PrefectLab, deployment: str, **chosen: str) ->
         for title, value in chosen.items():
             dropdown(page, title).select_by_value(value)
         page.click("button", "Submit")
-        if poll(lambda: len(runs(lab, deployment)) > len(before), 20):
+        if poll(lambda: len(runs(lab, deployment)) > len(before), 60):
             break
     (run,) = {run["id"] for run in runs(lab, deployment)} - before
     page.open(f"{lab.url}/runs/flow-run/{run}")
@@ -110,7 +110,7 @@ def test_deploy_by_the_form(page: Browser, prefect_lab: PrefectLab, shop: str, w
     page.says("deploy shop", "Completed", "ready after")
     assert page.one("canvas").size["height"] > 100
     drawn = partial(service_edges, prefect_lab.api, run, {"store", "queue", "api", "web"})
-    until(lambda: drawn() == EDGES, 30, f"{drawn()}")  # task runs are recorded a moment later
+    until(lambda: drawn() == EDGES, 120, f"{drawn()}")  # task runs are recorded a moment later
 
 
 def test_reports_are_read(page: Browser, prefect_lab: PrefectLab, shop: str, watched: Watch):

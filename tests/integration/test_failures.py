@@ -86,8 +86,8 @@ def test_noticed_soon_after(every_failure: tuple[DeployReport, str]) -> None:
     for service in ("exits", "hungry", "frozen", "denied", "job"):
         state = by_name[f"{project}-{service}-1"]
         ran = _moment(state["FinishedAt"]) - _moment(state["StartedAt"])
-        assert report.outcomes[service].seconds - ran < 8, "the time until noticed, on a busy machine"
-    assert report.outcomes["loops"].seconds < 20
+        assert report.outcomes[service].seconds - ran < 30, "the time until noticed, on a busy machine"
+    assert report.outcomes["loops"].seconds < 60
 
 
 def _moment(text: str) -> float:
@@ -156,7 +156,7 @@ services:
   slow:
     image: ops-test/busybox:1
     init: true
-    command: ["sh", "-c", "sleep 8; touch /tmp/up; exec sleep 3600"]
+    command: ["sh", "-c", "while ! test -e /tmp/open; do sleep 0.2; done; touch /tmp/up; exec sleep 3600"]
     healthcheck: {{test: ["CMD", "test", "-f", "/tmp/up"], interval: 30s}}
     depends_on: [first]
 {NETWORK}
@@ -172,11 +172,12 @@ def test_two_at_once(lab: Lab) -> None:
     second = lab.ops(*words, env={"OPS_HOME": str(lab.place / "another-home")})
     assert second.returncode == 3, second.stderr
     assert str(first.pid) in second.stdout + second.stderr
-    assert first.wait(60) == 0
+    docker("exec", f"{here.name}-slow-1", "touch", "/tmp/open")
+    assert first.wait(120) == 0
     assert lab.ops(*words).returncode == 0
 
 
-def wait_for(condition: object, seconds: float = 30.0) -> None:
+def wait_for(condition: object, seconds: float = 120.0) -> None:
     """Wait until a condition holds."""
     assert callable(condition)
     until = time.monotonic() + seconds
@@ -190,7 +191,7 @@ services:
   app:
     image: ops-test/busybox:1
     command: ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
-    stop_grace_period: 7s
+    stop_grace_period: 20s
     environment: {{VERSION: "1"}}
 {NETWORK}
 """
@@ -205,12 +206,12 @@ def test_children_hold_the_lock(lab: Lab) -> None:
     assert lab.deploy(here).exit_code == 0
     edit(here, 'VERSION: "1"', 'VERSION: "2"')
     first = lab.begin("deploy", *project_words(here))
-    wait_for(lambda: len(containers(here.name)) == 2, 60)
+    wait_for(lambda: len(containers(here.name)) == 2)
     first.kill()
     first.wait()
     with pytest.raises(Locked, match=f"pid {first.pid}.*dead"):
         lab.deploy(here)
-    wait_for(lambda: not locked(lab, here), 60)
+    wait_for(lambda: not locked(lab, here))
     assert "VERSION=2" in env_of(here, "app")
     assert len(containers(here.name)) == 1
 
@@ -226,11 +227,11 @@ def locked(lab: Lab, here: ComposeProject) -> bool:
 
 def test_images_gone_meanwhile_is_told(lab: Lab) -> None:
     """A container that somebody removes during the deployment is a named failure."""
-    here = lab.scratch("removed", SLOW.replace("sleep 8", "sleep 60"))
+    here = lab.scratch("removed", SLOW)
     first = lab.begin("deploy", *project_words(here))
     wait_for(lambda: f"{here.name}-slow-1" in {n for n, one in identities(here.name).items() if one.started})
     docker("rm", "-f", f"{here.name}-slow-1")
-    said = first.communicate(timeout=60)[0]
+    said = first.communicate(timeout=120)[0]
     assert first.returncode == 1
     assert "removed" in said
 

@@ -139,7 +139,9 @@ def test_ci_sees_how_it_ended(prefect_lab: PrefectLab):
     failed = next(found for found in newest if found["name"] == "deploy broken")
     states = {"Failed", "UpstreamFailed"}
     until(
-        lambda: states <= {t["state_name"] for t in prefect_lab.task_runs(failed["id"])}, 30, "states of the tasks"
+        lambda: states <= {t["state_name"] for t in prefect_lab.task_runs(failed["id"])},
+        120,
+        "the states",
     )
     said = failed["state"]["message"]
     assert said.startswith("3 of 4 services failed: queue, api, web")
@@ -149,7 +151,7 @@ def test_ci_sees_how_it_ended(prefect_lab: PrefectLab):
 
 def test_cancelled_in_the_ui_and_run_again(prefect_lab: PrefectLab):
     """Cancel leaves a stack that the next run finishes: nothing is doubled, what was right is not touched."""
-    project = prefect_lab.keep("slow", SHOP.replace("${DELAY:-1}", "25"))
+    project = prefect_lab.keep("slow", SHOP.replace("${DELAY:-1}", "90"))
     run = prefect_lab.begin("deploy/light", stack="slow")
     until(lambda: "queue" in running(project), 120, prefect_lab.story(run))
     wanted = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
@@ -164,7 +166,7 @@ def test_cancelled_in_the_ui_and_run_again(prefect_lab: PrefectLab):
     assert after.keys() == {"store", "queue", "api", "web"}
     assert after["queue"] == before["queue"]
     drawn = partial(service_edges, prefect_lab.api, again, after)
-    until(lambda: ("api", "web") in drawn(), 30, f"{drawn()}")  # task runs are recorded a moment later
+    until(lambda: ("api", "web") in drawn(), 120, f"{drawn()}")  # task runs are recorded a moment later
 
 
 def running(project: str) -> dict[str, tuple[str, str]]:

@@ -53,7 +53,7 @@ def workplace() -> Iterator[tuple[ServicesLab, SlowAgent]]:
         agent = SlowAgent(lab.gateway)
         try:
             lab.redis()
-            lab.first_party("task-coordinator", TASK_LEASE_SECONDS="2")
+            lab.first_party("task-coordinator", TASK_LEASE_SECONDS="6")
             url = lab.url("task-coordinator", 8522)
             until(lambda: httpx.get(f"{url}/health").json()["services"]["redis"]["status"] == "up")
             body = {"name": "slow", "url": agent.url}

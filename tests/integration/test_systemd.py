@@ -69,7 +69,7 @@ def test_units_come_back_after_a_reboot(machine):
     """`up` makes the units; a reboot, and server and worker answer without anybody's doing."""
     machine.ops("up", "--until", "worker", "--skip", "images")
     assert active(machine)
-    assert look(machine) == ["True", "1"]
+    assert poll(lambda: look(machine) == ["True", "1"], 120, every=1)
     machine.reboot()
     assert poll(lambda: is_up(machine) and active(machine), 180, every=0.5)
     assert poll(lambda: look(machine) == ["True", "1"], 180, every=1)

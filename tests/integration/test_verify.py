@@ -114,7 +114,7 @@ class Light:
             found.append(self.verify(home, Level.READY, hook))
             return found[-1].passed is wanted
 
-        assert poll(done, 60.0), found[-1].report.reasons
+        assert poll(done, 240.0), found[-1].report.reasons
         return found[-1]
 
     def prove(self, service: str) -> list[Finding]:
@@ -349,7 +349,7 @@ def plain(lab: Lab) -> Plain:
     compose("up", "--detach")
     home = Home(lab.ops_home)
     made = Plain(VerifyRequest(files=[file], project_name=project.name), home, project.name, compose)
-    assert poll(lambda: made.verify().passed, 30.0), made.verify().report.reasons
+    assert poll(lambda: made.verify().passed, 120.0), made.verify().report.reasons
     return made
 
 
@@ -408,7 +408,7 @@ def test_after_down_it_is_maintenance_until_something_runs_again(plain: Plain, h
     assert down.report.note.startswith("taken down by ./ops down at ")
     assert hook.taken == []
     plain.compose("up", "--detach")
-    assert poll(lambda: plain.verify(hook).passed, 30.0)
+    assert poll(lambda: plain.verify(hook).passed, 120.0)
     assert plain.store.down() is None
 
 
@@ -468,7 +468,7 @@ def test_the_flow_shows_levels_failures_table_and_one_event_per_change(plain: Pl
     assert "- web: it was asked to stop (exit code 143)" in runs[0]["state"]["message"]
     steps = {*(f"ask every service: {level}" for level in Level), "look again at what failed", "web failed"}
     first = {"task_runs": {"flow_run_id": {"any_": [runs[0]["id"]]}}}
-    assert poll(lambda: {one["name"] for one in ask_prefect("task_runs", first)} == steps, 30.0)
+    assert poll(lambda: {one["name"] for one in ask_prefect("task_runs", first)} == steps, 120.0)
     table = {"artifacts": {"key": {"any_": [f"verify-{plain.project}"]}}}
     assert len(ask_prefect("artifacts", table)) == len(runs)
     changes = {"filter": {"event": {"prefix": ["ops.stack."]}}}
@@ -476,5 +476,5 @@ def test_the_flow_shows_levels_failures_table_and_one_event_per_change(plain: Pl
     def events() -> list[str]:
         return sorted(one["event"] for one in ask_prefect("events", changes)["events"])
 
-    assert poll(lambda: len(events()) >= 2, 30.0)
+    assert poll(lambda: len(events()) >= 2, 120.0)
     assert events() == ["ops.stack.failed", "ops.stack.recovered"]
