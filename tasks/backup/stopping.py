@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from compose.stack.backup.stop_journal import StoppedContainer
 from compose.stack.errors import Refused
+from compose.stack.graph import with_sharers
 from tasks.backup.procedure import Downtime
 from tasks.backup.ready_again import layers
 from tasks.backup.stop_window import DOWN, Held, Window
@@ -62,19 +63,9 @@ class Stopper:
         told = [s.hints.backup.stop_limit for s in known if s.hints.backup.stop_limit]
         return min(told, default=LIMIT)
 
-    def with_sharers(self, services: Sequence[str]) -> tuple[str, ...]:
-        """These services and all that live in their namespaces."""
-        wanted = dict.fromkeys(services)
-        while True:
-            every = self.work.stack.services.values()
-            more = [s.name for s in every if s.name not in wanted and set(s.shares_with) & wanted.keys()]
-            if not more:
-                return tuple(wanted)
-            wanted |= dict.fromkeys(more)
-
     def _running(self, services: Sequence[str]) -> list[StoppedContainer]:
         """What has to be stopped, in the order in which it is started again; ours that others stopped included."""
-        wanted = self.with_sharers(services)
+        wanted = with_sharers(self.work.stack, services)
         seen = self.work.engine.observe(self.work.name)
         ids = {c.id for name in wanted for c in seen.of(name)}
         ids |= {c.id for c in seen.containers if c.network_mode.removeprefix("container:") in ids}
