@@ -69,7 +69,7 @@ def prepare(work: Work, request: BackupRequest) -> Prepared:
         writers_limit=request.writers_stop,
         notes=_notes(work, usable),
         limits={one.name: Stopper(work).limit_of(one.services) for one in chosen},
-        failing=[f"target {name}: {error}" for name, error in failing.items()],
+        failing=[f"target {name}: {str(error).removeprefix(f'{name}: ')}" for name, error in failing.items()],
         pooled=[one.name for one in chosen if goes_into_pool(work.engine, one, sizes[one.name])],
     )
     return Prepared(facts, found, plan, usable, failing)

@@ -92,9 +92,9 @@ class BackupPlan:
     def refuse(self) -> None:
         """Raise Refused, with every problem at once, when something stands against it."""
         if self.problems:
-            raise Refused(
-                "; ".join(self.problems), where="backup", next="./ops backup --mode plan shows all of it"
-            )
+            said = "; ".join(self.problems)
+            told = len(self.problems) == 1 and " Next: " in said
+            raise Refused(said, where="backup", next="" if told else "./ops backup --mode plan shows all of it")
 
 
 def decide(

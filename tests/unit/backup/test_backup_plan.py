@@ -6,7 +6,7 @@ import pytest
 
 from compose.stack.backup.component import Component, Kind, Manner, Waiver
 from compose.stack.backup.inventory import Inventory
-from compose.stack.backup.plan import STOP_AND_START, Earlier, TargetPlan, decide, megabytes, plan_rows
+from compose.stack.backup.plan import STOP_AND_START, BackupPlan, Earlier, TargetPlan, decide, megabytes, plan_rows
 from compose.stack.errors import Refused
 
 DB = Component("db", Kind.POSTGRES, Manner.ONLINE, ("db",))
@@ -97,3 +97,11 @@ def test_the_table_has_what_is_waived_with_its_reason() -> None:
 def test_sizes_are_for_people(size: float, said: str) -> None:
     """In the unit that fits."""
     assert megabytes(size) == said
+
+
+def test_one_problem_that_says_what_to_do_is_told_with_that_alone() -> None:
+    """Two different next steps for one problem are one too many."""
+    for problems, told in ((("no room Next: mkdir x",), False), (("a",), True), (("a Next: b", "c"), True)):
+        with pytest.raises(Refused) as raised:
+            BackupPlan((), problems=problems).refuse()
+        assert bool(raised.value.next) is told
