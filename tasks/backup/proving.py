@@ -74,7 +74,8 @@ def verify_backup(request: VerifyBackupRequest, home: Home, runner: Steps) -> Wo
     asked = having or list(shelves.shelves)
     identities = read_identities(request.identity) if request.identity else NOBODY
     index = home.stack(shelves.stack) / "pool-index.sqlite"
-    looks = {one.name: partial(_verified, one, name, request, identities, index) for one in asked}
+    look_at = _verified if len(asked) == 1 else _verified_or_not
+    looks = {one.name: partial(look_at, one, name, request, identities, index) for one in asked}
     found = {target: runner.step(f"verify on {target}", look) for target, look in looks.items()}
     return _report(shelves, name, request, found)
 
@@ -113,6 +114,16 @@ def _more(remarks: list[str]) -> str:
 def _named(remarks: dict[str, list[str]]) -> list[str]:
     """Remarks about each target, with its name."""
     return [f"{target}: {remark}" for target, each in remarks.items() for remark in each]
+
+
+def _verified_or_not(
+    one: Shelfful, name: str, request: VerifyBackupRequest, identities: Identities, index: Path
+) -> Found:
+    """One of several targets: what ails it does not keep the others from being read."""
+    try:
+        return _verified(one, name, request, identities, index)
+    except OpsError as error:
+        return Found(unread=[str(error)], said="not read")
 
 
 def _verified(

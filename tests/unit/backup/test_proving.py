@@ -19,7 +19,7 @@ from compose.stack.backup.tools import undecided
 from compose.stack.errors import Damaged, Failed
 from tasks.backup.beside import Beside, Together
 from tasks.backup.pouring import reached
-from tasks.backup.proving import _verified
+from tasks.backup.proving import _verified, _verified_or_not
 from tasks.backup.shelves import _shelfful
 from tests.backup_lab import BackupLab
 from tests.fakes.memory_target import MemoryTarget
@@ -85,6 +85,14 @@ def test_a_backup_that_changes_while_it_is_read_is_not_called_damaged(lab: Backu
     assert found.problems == []
     assert "replaced or removed" in found.unread[0]
     assert not list(target.list(lab.prefix(manifest.id)))
+
+
+def test_what_ails_one_target_does_not_keep_the_others_from_being_read(lab: BackupLab, tmp_path: Path) -> None:
+    """A backup that is not there any more, when its turn comes, is not proven there."""
+    made = lab.backup({"memory": MemoryTarget()})
+    empty = _shelfful(lab.shelf(MemoryTarget()))
+    found = _verified_or_not(empty, made.id, VerifyBackupRequest(), NOBODY, tmp_path / "i")
+    assert (found.problems, len(found.unread)) == ([], 1)
 
 
 def test_a_weaker_look_says_that_damage_is_known(lab: BackupLab, tmp_path: Path) -> None:
